@@ -1,0 +1,1 @@
+"""The promptq command: an HTTP client, and the starter of the processes."""

@@ -1,0 +1,1 @@
+"""Sessions, messages, jobs, events, errors, settings and their rules; no I/O."""

@@ -1,0 +1,1 @@
+"""Celery: the app, the engine, the doorbell, and what Flower sees."""
