@@ -1,1 +1,1 @@
-"""Keeps sessions, messages and jobs: one contract, several keepers."""
+"""Where sessions, messages and jobs are kept: one contract (`storage.base`), and its keepers."""

@@ -1,0 +1,131 @@
+"""How sessions come to be: asked for, implied by a prompt, or forked from another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from domain.clock import Millis
+from domain.errors import SessionDiffers, SessionExists
+from domain.ids import new_incarnation, new_message_id, new_part_id
+from domain.lifecycle import Change
+from domain.messages import Message, Role, Turn
+from domain.sameness import differing_fields
+from domain.sessions import Creation, Session
+
+
+def new_session(tenant: str, creation: Creation, now: Millis) -> Session:
+    """Make a session that nothing has been said in."""
+    title = creation.title
+    if title is None:
+        title = f"New session - {datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec='milliseconds')}"
+    return Session(
+        tenant=tenant,
+        id=creation.session_id,
+        incarnation=new_incarnation(),
+        title=title,
+        directory=creation.directory,
+        created=now,
+        updated=now,
+        parent_id=creation.parent_id,
+        workspace_id=creation.workspace_id,
+        agent=creation.agent,
+        model=creation.model,
+        variant=creation.variant,
+        metadata=creation.metadata,
+        permission=creation.permission,
+        on_failure=creation.on_failure,
+        created_with=creation.given,
+    )
+
+
+def repeat(session: Session, creation: Creation) -> Session:
+    """Answer a creation of a session that is there.
+
+    One that a prompt made takes the parameters of the first `POST /session` after it; otherwise the parameters that
+    both sides gave must be the same. Returns the same object if nothing is to be changed.
+
+    Raises:
+        SessionExists: the caller asked for a new one.
+        SessionDiffers: it was made with other parameters.
+    """
+    if creation.if_exists == "error":
+        raise SessionExists(session.id)
+    fields = differing_fields(session, creation)
+    if fields:
+        raise SessionDiffers(session.id, fields)
+    if session.created_with is not None or creation.given is None:
+        return session
+    return session.evolve(
+        created_with=creation.given,
+        title=creation.title if creation.title is not None else session.title,
+        parent_id=creation.parent_id,
+        workspace_id=creation.workspace_id,
+        agent=creation.agent,
+        model=creation.model,
+        variant=creation.variant,
+        metadata=creation.metadata,
+        permission=creation.permission,
+        on_failure=creation.on_failure,
+    )
+
+
+def fork(tenant: str, source: Session, creation: Creation, turns: Iterable[Turn], now: Millis) -> Change:
+    """Make a session that begins with another's committed turns, in order, under new message and part IDs.
+
+    The copies have no jobs and no idempotency keys: they are history, not prompts.
+    """
+    settings = creation.evolve(
+        title=creation.title if creation.title is not None else f"{source.title} (fork)",
+        directory=source.directory,
+        workspace_id=source.workspace_id,
+        agent=source.agent,
+        model=source.model,
+        variant=source.variant,
+        metadata=source.metadata,
+        permission=source.permission,
+        on_failure=source.on_failure,
+    )
+    session = new_session(tenant, settings, now)
+    copies: list[Message] = []
+    for seq, turn in enumerate(turns, start=1):
+        prompt = _copy(turn.prompt, session, seq)
+        copies.append(prompt)
+        if turn.answer is not None:
+            answer = _copy(turn.answer, session, seq)
+            copies.append(answer.evolve(detail={**answer.detail, "parentID": prompt.id}))
+    return Change(session.evolve(seq=copies[-1].seq if copies else 0), (), tuple(copies))
+
+
+def committed_turns(messages: Iterable[Message]) -> list[Turn]:
+    """Pick from a session's messages (ordered) the turns that a model is shown: answered ones, and `noReply` ones.
+
+    Turns that failed, were cancelled or expired, and turns still open, are left out.
+    """
+    turns: list[Turn] = []
+    prompt: Message | None = None
+    for message in messages:
+        if message.role is Role.USER:
+            prompt = message
+            if message.job_id is None:
+                turns.append(Turn(message, None))
+        elif prompt is not None and prompt.seq == message.seq and not message.failed:
+            if turns and turns[-1].prompt is prompt:
+                turns.pop()
+            turns.append(Turn(prompt, message))
+    return turns
+
+
+def _copy(message: Message, session: Session, seq: int) -> Message:
+    return message.evolve(
+        tenant=session.tenant,
+        session_id=session.id,
+        incarnation=session.incarnation,
+        seq=seq,
+        id=new_message_id(),
+        parts=tuple({**part, "id": new_part_id()} for part in message.parts),
+        job_id=None,
+        content_hash=None,
+        idempotency_key=None,
+        job_state=None,
+    )

@@ -1,0 +1,139 @@
+"""IDs: how they are made, which ones a caller may choose, and the deterministic session ID.
+
+IDs that we make sort as OpenCode's do, because its clients sort by them: messages, parts and jobs ascending in time,
+sessions descending. promptq's own order is the sequence number, never the ID.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import threading
+import unicodedata
+import uuid
+from collections.abc import Mapping
+
+from domain.clock import system_clock
+from domain.errors import InvalidRequest
+
+SESSION_PREFIX = "ses_"
+EPHEMERAL_PREFIX = "ses_tmp_"
+
+_BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_MASK = (1 << 48) - 1
+_SESSION = re.compile(r"ses_[A-Za-z0-9_-]{1,128}", re.ASCII)
+_MESSAGE = re.compile(r"msg_?[A-Za-z0-9_-]{1,128}", re.ASCII)
+_PART = re.compile(r"prt_?[A-Za-z0-9_-]{1,128}", re.ASCII)
+
+#: The namespace of `session_id_from`, itself `uuid5(NAMESPACE_DNS, "promptq.session")`.
+SESSION_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "promptq.session")
+
+_lock = threading.Lock()
+_last = 0
+
+
+def new_id(prefix: str, *, descending: bool = False) -> str:
+    """Make an ID: `prefix`, an underscore, 12 hex digits of time, 14 random base-62 characters.
+
+    The hex digits are the low 48 bits of (milliseconds × 4096 + counter), complemented when `descending`. Within one
+    process no two are equal and they rise strictly; across processes 83 random bits keep them apart.
+    """
+    global _last  # noqa: PLW0603 - the counter is what makes IDs of one process rise strictly
+    with _lock:
+        _last = max(_last + 1, system_clock() * 4096)
+        stamp = _last & _MASK
+    if descending:
+        stamp ^= _MASK
+    noise = secrets.randbits(84)
+    tail = []
+    for _ in range(14):
+        noise, digit = divmod(noise, 62)
+        tail.append(_BASE62[digit])
+    return f"{prefix}_{stamp:012x}{''.join(tail)}"
+
+
+def new_session_id(*, ephemeral: bool = False) -> str:
+    """Make a session ID; an ephemeral one's starts `ses_tmp_`."""
+    return new_id("ses_tmp" if ephemeral else "ses", descending=True)
+
+
+def new_message_id() -> str:
+    """Make a message ID."""
+    return new_id("msg")
+
+
+def new_part_id() -> str:
+    """Make a part ID."""
+    return new_id("prt")
+
+
+def new_job_id() -> str:
+    """Make a job ID."""
+    return new_id("job")
+
+
+def new_incarnation() -> int:
+    """Make the number that tells a session from an earlier one of the same name: 62 random bits, never 0."""
+    return secrets.randbits(62) | 1
+
+
+def is_ephemeral(session_id: str) -> bool:
+    """Tell where a session lives: its name says so."""
+    return session_id.startswith(EPHEMERAL_PREFIX)
+
+
+def check_session_id(value: str, *, field: str = "sessionID") -> str:
+    """Accept `ses_` and 1 to 128 of `[A-Za-z0-9_-]`.
+
+    Raises:
+        InvalidRequest: anything else.
+    """
+    if not _SESSION.fullmatch(value):
+        raise InvalidRequest(f"{field} must be 'ses_' followed by 1 to 128 of A-Z a-z 0-9 _ -", field=field)
+    return value
+
+
+def check_message_id(value: str, *, field: str = "messageID") -> str:
+    """Accept `msg`, perhaps an underscore, and 1 to 128 of `[A-Za-z0-9_-]`.
+
+    Raises:
+        InvalidRequest: anything else.
+    """
+    if not _MESSAGE.fullmatch(value):
+        raise InvalidRequest(f"{field} must be 'msg_' followed by 1 to 128 of A-Z a-z 0-9 _ -", field=field)
+    return value
+
+
+def check_part_id(value: str, *, field: str = "id") -> str:
+    """Accept `prt`, perhaps an underscore, and 1 to 128 of `[A-Za-z0-9_-]`.
+
+    Raises:
+        InvalidRequest: anything else.
+    """
+    if not _PART.fullmatch(value):
+        raise InvalidRequest(f"{field} must be 'prt_' followed by 1 to 128 of A-Z a-z 0-9 _ -", field=field)
+    return value
+
+
+def canonical_pairs(namespace: str, pairs: Mapping[str, str]) -> str:
+    """Return the text that a deterministic session ID is computed from.
+
+    The namespace, then each pair as `key=value`, sorted by the key's UTF-8 bytes, all NFC-normalised, with `%`, `=`
+    and line feed in any of them written as `%25`, `%3D` and `%0A`; joined by single line feeds, none at the end.
+    """
+
+    def escaped(text: str) -> str:
+        normal = unicodedata.normalize("NFC", text)
+        return normal.replace("%", "%25").replace("=", "%3D").replace("\n", "%0A")
+
+    lines = sorted(((escaped(key), escaped(value)) for key, value in pairs.items()), key=lambda pair: pair[0].encode())
+    return "\n".join([escaped(namespace), *(f"{key}={value}" for key, value in lines)])
+
+
+def session_id_from(namespace: str, pairs: Mapping[str, str], *, ephemeral: bool = False) -> str:
+    """Compute the session ID of some parameters: `ses_` + UUIDv5(`SESSION_NAMESPACE`, `canonical_pairs`).
+
+    The same in any language and on any machine; `docs/session-ids.md` holds test vectors.
+    """
+    name = str(uuid.uuid5(SESSION_NAMESPACE, canonical_pairs(namespace, pairs)))
+    return (EPHEMERAL_PREFIX if ephemeral else SESSION_PREFIX) + name

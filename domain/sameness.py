@@ -1,0 +1,48 @@
+"""What makes two calls the same: the caller's names are the idempotency keys, and this is how content is compared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from domain.messages import Message, Role
+from domain.prompts import Prompt
+from domain.sessions import Creation, Session
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """Hash a prompt's content: SHA-256 (hex) over its JSON with sorted keys and no white space.
+
+    The caller passes the whole body with defaults filled in, but without `ifMissing`, `whenBusy`, part IDs, `messageID`
+    (it is the key itself), and `model` and `agent` (whose defaults can change; `same_prompt` compares them).
+    """
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def same_prompt(kept: Message, prompt: Prompt, session: Session, *, default_model: str) -> bool:
+    """Tell whether a prompt repeats a kept message.
+
+    A model or agent that was not given stands for the default: it is the same as that default given by name, and the
+    same as not given, even if the default has changed in between.
+    """
+    if kept.role is not Role.USER or kept.content_hash is None or kept.content_hash != prompt.content_hash:
+        return False
+    if prompt.no_reply != (kept.job_id is None):
+        return False
+    given = kept.detail.get("given", {})
+    model_now = prompt.model or session.model or default_model
+    if prompt.model != given.get("model") and model_now != kept.detail.get("model"):
+        return False
+    agent = (prompt.detail or {}).get("agent")
+    return agent == given.get("agent") or (agent or session.agent) == kept.detail.get("agent")
+
+
+def differing_fields(session: Session, creation: Creation) -> list[str]:
+    """List the creation parameters, by their API names and sorted, that both sides gave and that differ."""
+    kept, given = session.created_with, creation.given
+    if kept is None or given is None:
+        return []
+    return sorted(name for name in kept.keys() & given.keys() if kept[name] != given[name])
