@@ -1,2 +1,0 @@
-def test_the_setup_works() -> None:
-    assert True
