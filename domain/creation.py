@@ -70,6 +70,25 @@ def repeat(session: Session, creation: Creation) -> Session:
     )
 
 
+def repeat_fork(session: Session, creation: Creation) -> Session:
+    """Answer a fork to an ID that is taken: by the same fork, or by something else.
+
+    `creation.given` names the source and the message of the fork. All that it gives must have been given when the
+    session was made, so that neither a session that is no fork nor a fork of another message passes for it.
+
+    Raises:
+        SessionExists: the caller asked for a new one.
+        SessionDiffers: the session was made otherwise.
+    """
+    if creation.if_exists == "error":
+        raise SessionExists(session.id)
+    kept = session.created_with or {}
+    fields = sorted(name for name, value in (creation.given or {}).items() if name not in kept or kept[name] != value)
+    if fields:
+        raise SessionDiffers(session.id, fields)
+    return session
+
+
 def fork(tenant: str, source: Session, creation: Creation, turns: Iterable[Turn], now: Millis) -> Change:
     """Make a session that begins with another's committed turns, in order, under new message and part IDs.
 

@@ -1,0 +1,338 @@
+"""A store in plain memory: the model that the real keepers are compared with.
+
+Everything happens under one lock, and nothing is clever: load, ask the domain, write. It keeps the contract of
+`storage.base` for as long as the process lives.
+"""
+
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from domain import creation as creations
+from domain import lifecycle
+from domain.clock import Clock, Millis, system_clock
+from domain.errors import (
+    BacklogFull,
+    InvalidRequest,
+    JobNotRetryable,
+    MessageNotFound,
+    PromptDiffers,
+    SessionBusy,
+    SessionNotFound,
+)
+from domain.jobs import CancelScope, Claimed, Finished, Job, State
+from domain.messages import Message
+from domain.prompts import Admission, Disposition, Prompt
+from domain.sameness import same_prompt
+from domain.sessions import Creation, Session
+from storage.base import Beat, Cancelling, Exchange, Reconciled
+from tests.support.memory_reads import MemoryReads
+
+
+class MemoryStore(MemoryReads):
+    """Keeps the `storage.base.Store` protocol in dictionaries."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock = system_clock,
+        default_model: str = "echo/echo",
+        backlog: int = 1_000_000,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        super().__init__()
+        self._clock = clock
+        self._default_model = default_model
+        self._backlog = backlog
+        self._jitter = jitter
+        self._duties: dict[str, tuple[str, Millis]] = {}
+
+    # Sessions
+
+    def create_session(self, tenant: str, creation: Creation) -> tuple[Session, bool]:
+        with self._lock:
+            kept = self._tables.sessions.get((tenant, creation.session_id))
+            if kept is not None:
+                session = creations.repeat(kept, creation)
+                self._tables.write(lifecycle.Change(session))
+                return session, False
+            if creation.parent_id is not None and (tenant, creation.parent_id) not in self._tables.sessions:
+                raise InvalidRequest(f"the parent {creation.parent_id} does not exist", field="parentID")
+            session = creations.new_session(tenant, creation, self._clock())
+            self._tables.write(lifecycle.Change(session))
+            return session, True
+
+    def update_session(self, tenant: str, session_id: str, changes: Mapping[str, Any]) -> Session:
+        with self._lock:
+            session = self.session(tenant, session_id).evolve(**changes, updated=self._clock())
+            self._tables.write(lifecycle.Change(session))
+            return session
+
+    def delete_session(self, tenant: str, session_id: str) -> tuple[Job, ...]:
+        with self._lock:
+            session = self.session(tenant, session_id)
+            now = self._clock()
+            open_ids = [job.id for job in self._tables.open_jobs(session)]
+            for key, job in self._tables.jobs.items():
+                if (job.tenant, job.session_id, job.incarnation) == (tenant, session_id, session.incarnation):
+                    self._tables.jobs[key] = lifecycle.bury(job, now)
+            self._tables.messages.pop((tenant, session_id, session.incarnation), None)
+            del self._tables.sessions[tenant, session_id]
+            return tuple(self._tables.jobs[tenant, job_id] for job_id in open_ids)
+
+    def fork_session(
+        self, tenant: str, source_id: str, creation: Creation, *, before: str | None
+    ) -> tuple[Session, bool]:
+        with self._lock:
+            kept = self._tables.sessions.get((tenant, creation.session_id))
+            if kept is not None:
+                return creations.repeat_fork(kept, creation), False
+            source = self.session(tenant, source_id)
+            rows = self._tables.messages_of(source)
+            if before is not None:
+                end = self._tables.message(source, before)
+                if end is None:
+                    raise MessageNotFound(before)
+                rows = [row for row in rows if row.seq < end.seq]
+            change = creations.fork(tenant, source, creation, creations.committed_turns(rows), self._clock())
+            self._tables.write(change)
+            return change.session, True
+
+    # Prompts
+
+    def admit(self, tenant: str, session_id: str, prompt: Prompt) -> Admission:
+        with self._lock:
+            now = self._clock()
+            kept = self._tables.sessions.get((tenant, session_id))
+            if kept is None:
+                if prompt.if_missing == "fail":
+                    raise SessionNotFound(session_id)
+                creation = Creation(session_id, directory=prompt.directory)
+                return self._admit(creations.new_session(tenant, creation, now), prompt, now, created=True)
+            message = self._repeated(kept, prompt)
+            if message is None:
+                return self._admit(kept, prompt, now, created=False)
+            job = self._tables.jobs.get((tenant, message.job_id or ""))
+            return Admission(Disposition.REPEATED, session_created=False, session=kept, message=message, job=job)
+
+    def _repeated(self, session: Session, prompt: Prompt) -> Message | None:
+        """The message that the prompt's key names, if it names one."""
+        rows = self._tables.messages_of(session)
+        if prompt.message_id is not None:
+            key, field = prompt.message_id, "messageID"
+            found = [row for row in rows if row.id == key]
+        elif prompt.idempotency_key is not None:
+            key, field = prompt.idempotency_key, "Idempotency-Key"
+            found = [row for row in rows if row.idempotency_key == key]
+        else:
+            return None
+        if not found:
+            return None
+        if not same_prompt(found[0], prompt, session, default_model=self._default_model):
+            raise PromptDiffers(key, field)
+        return found[0]
+
+    def _admit(self, session: Session, prompt: Prompt, now: Millis, *, created: bool) -> Admission:
+        busy = self._tables.open_jobs(session)
+        if busy and prompt.when_busy == "reject":
+            raise SessionBusy(session.id)
+        open_in_tenant = [
+            job for job in self._tables.jobs.values() if job.tenant == session.tenant and job.state.is_open
+        ]
+        if not prompt.no_reply and len(open_in_tenant) >= self._backlog:
+            raise BacklogFull(self._backlog, 1)
+        ended: list[Job] = []
+        interrupted: list[Job] = []
+        if busy and prompt.when_busy == "interrupt":
+            abort = lifecycle.cancel_all(session, busy, now)
+            session = abort.session
+            ended += self._apply(abort, now)
+            interrupted += [job for job in busy if job.state is State.RUNNING]
+        change = lifecycle.admit(session, prompt, default_model=self._default_model, now=now)
+        self._tables.write(change)
+        ended += self._settle(change.session, now)
+        message = change.messages[0]
+        return Admission(
+            Disposition.ADMITTED,
+            session_created=created,
+            session=self.session(session.tenant, session.id),
+            message=message,
+            job=self._tables.jobs.get((session.tenant, message.job_id or "")),
+            ended=tuple(ended),
+            interrupted=tuple(self._tables.jobs[job.tenant, job.id] for job in interrupted),
+        )
+
+    def retry_job(self, tenant: str, job_id: str, *, idempotency_key: str | None = None) -> Admission:
+        with self._lock:
+            job = self.job(tenant, job_id)
+            if job.state.is_open or job.state is State.SUCCEEDED:
+                raise JobNotRetryable(job_id, job.state)
+            if self._tables.session_of(job) is None:
+                raise SessionNotFound(job.session_id)
+            message = self._tables.rows(job)[job.seq, False]
+            return self.admit(
+                tenant, job.session_id, lifecycle.retried(job, message).evolve(idempotency_key=idempotency_key)
+            )
+
+    # Requests to end
+
+    def cancel_job(self, tenant: str, job_id: str) -> Cancelling:
+        with self._lock:
+            job = self.job(tenant, job_id)
+            session = self._tables.session_of(job)
+            if session is None or not job.state.is_open:
+                return Cancelling((job,))
+            now = self._clock()
+            ended = self._apply(lifecycle.cancel(session, job, now, scope=CancelScope.JOB), now)
+            ended += self._settle(session, now)
+            return Cancelling((self.job(tenant, job_id),), tuple(ended))
+
+    def abort_session(self, tenant: str, session_id: str) -> Cancelling:
+        with self._lock:
+            session = self.session(tenant, session_id)
+            now = self._clock()
+            jobs = self._tables.open_jobs(session)
+            ended = self._apply(lifecycle.cancel_all(session, jobs, now), now)
+            ended += self._settle(session, now)
+            return Cancelling(tuple(self.job(tenant, job.id) for job in jobs), tuple(ended))
+
+    # Work
+
+    def exchange(
+        self, worker: str, finished: Sequence[Finished], *, slots: int, lease_ms: Millis, suspects: int = 1
+    ) -> Exchange:
+        with self._lock:
+            now = self._clock()
+            taken: list[Job] = []
+            fenced: list[Finished] = []
+            ended: list[Job] = []
+            for each in finished:
+                job = self._tables.jobs.get((each.tenant, each.job_id))
+                session = self._tables.session_of(job) if job is not None else None
+                change = (
+                    lifecycle.finish(session, job, each, now, jitter=self._jitter())
+                    if job is not None and session is not None and lifecycle.holds(job, each.attempt)
+                    else None
+                )
+                if change is None:
+                    fenced.append(each)
+                    continue
+                ended += [behind for behind in self._apply(change, now) if behind.id != each.job_id]
+                ended += self._settle(change.session, now)
+                taken.append(self.job(each.tenant, each.job_id))
+            claimed: list[Claimed] = []
+            for head in self._ready(now, suspects, ended):
+                if len(claimed) == slots:
+                    break
+                claimed.append(self._claim(head, worker, now, lease_ms))
+            waiting = [job.ready_at for job in self._tables.queued_heads() if job.ready_at and job.ready_at > now]
+            return Exchange(
+                tuple(taken),
+                tuple(fenced),
+                tuple(ended),
+                tuple(claimed),
+                next_ready=min(waiting, default=None),
+                now=now,
+            )
+
+    def _ready(self, now: Millis, suspects: int, ended: list[Job]) -> list[Job]:
+        """The heads that may be claimed now; those found overdue are ended on the way."""
+        while overdue := [head for head in self._tables.ready_heads(now) if lifecycle.is_overdue(head, now)]:
+            for head in overdue:
+                ended += self._settle(self.session(head.tenant, head.session_id), now)
+        heads = self._tables.ready_heads(now)
+        watched = [head.id for head in heads if head.is_suspect][:suspects]
+        return [head for head in heads if not head.is_suspect or head.id in watched]
+
+    def _claim(self, head: Job, worker: str, now: Millis, lease_ms: Millis) -> Claimed:
+        job = lifecycle.claim(head, worker, now, lease_ms=lease_ms)
+        session = self.session(job.tenant, job.session_id)
+        self._tables.write(lifecycle.Change(session, (job,)))
+        return Claimed(job, self._tables.rows(job)[job.seq, False], session)
+
+    def renew(self, worker: str, held: Collection[tuple[str, str, int]], *, lease_ms: Millis) -> Beat:
+        with self._lock:
+            now = self._clock()
+            beat = self.look(worker, held)
+            for tenant, job_id, _attempt in held:
+                if job_id not in beat.lost:
+                    job = self.job(tenant, job_id).evolve(lease_until=now + lease_ms, renewed=now)
+                    self._tables.jobs[tenant, job_id] = job
+            return beat
+
+    def hold(self, name: str, worker: str, *, lease_ms: Millis) -> bool:
+        with self._lock:
+            now = self._clock()
+            holder, until = self._duties.get(name, (worker, now))
+            if holder != worker and until > now:
+                return False
+            self._duties[name] = (worker, now + lease_ms)
+            return True
+
+    # Mending
+
+    def reconcile(self, *, limit: int) -> Reconciled:
+        with self._lock:
+            now = self._clock()
+            lost: list[tuple[Job, Job]] = []
+            ended: list[Job] = []
+            for job in self._lease_ran_out(now)[:limit]:
+                session = self.session(job.tenant, job.session_id)
+                behind = self._apply(lifecycle.lose(session, job, now, jitter=self._jitter()), now)
+                behind += self._settle(session, now)
+                after = self.job(job.tenant, job.id)
+                lost.append((job, after))
+                ended += [each for each in behind if each.id != job.id]
+            for job in self._overdue(now)[:limit]:
+                if self.job(job.tenant, job.id).state.is_open:
+                    session = self.session(job.tenant, job.session_id)
+                    ended += self._apply(lifecycle.expire(session, job, now), now)
+                    ended += self._settle(session, now)
+            return Reconciled(tuple(lost), tuple(ended))
+
+    def _lease_ran_out(self, now: Millis) -> list[Job]:
+        gone = [job for job in self._tables.jobs.values() if job.lease_until is not None and job.lease_until <= now]
+        return sorted(gone, key=lambda job: (job.lease_until, job.tenant, job.session_id))
+
+    def _overdue(self, now: Millis) -> list[Job]:
+        overdue = [job for job in self._tables.jobs.values() if lifecycle.is_overdue(job, now)]
+        return sorted(overdue, key=lambda job: (job.expires_at, job.tenant, job.session_id, job.seq))
+
+    def prune(self, *, older_than_ms: Millis, limit: int) -> int:
+        with self._lock:
+            before = self._clock() - older_than_ms
+            old = [job for job in self._tables.jobs.values() if job.ended is not None and job.ended < before]
+            for job in sorted(old, key=lambda job: (job.ended, job.id))[:limit]:
+                if self._tables.session_of(job) is not None:
+                    rows = self._tables.rows(job)
+                    rows[job.seq, False] = rows[job.seq, False].evolve(job_state=job.state)
+                del self._tables.jobs[job.tenant, job.id]
+            return min(len(old), limit)
+
+    def ready(self) -> None:
+        """Answer; memory always does."""
+
+    def close(self) -> None:
+        """Let go of nothing."""
+
+    def _apply(self, change: lifecycle.Change, now: Millis) -> list[Job]:
+        """Write a change, and cancel what stands behind a job whose end stops its session; return the ended jobs."""
+        self._tables.write(change)
+        ended = [job for job in change.jobs if not job.state.is_open]
+        for job in list(ended):
+            session = self.session(job.tenant, job.session_id)
+            behind = self._tables.open_jobs(session, after=job.seq)
+            if behind and lifecycle.stops_session(session, job):
+                ended += self._apply(lifecycle.cancel_all(session, behind, now, why="a prompt before it failed"), now)
+        return ended
+
+    def _settle(self, session: Session, now: Millis) -> list[Job]:
+        """End the overdue jobs at a session's head, stamp the head that is left; return the ended jobs."""
+        ended: list[Job] = []
+        while (head := self._tables.head(session)) is not None:
+            current = self.session(session.tenant, session.id)
+            if not lifecycle.is_overdue(head, now):
+                self._tables.write(lifecycle.Change(current, (lifecycle.stamp(current, head, now),)))
+                break
+            ended += self._apply(lifecycle.expire(current, head, now), now)
+        return ended
