@@ -1,9 +1,42 @@
-"""The `promptq` command: assembles its subcommands."""
+"""The `promptq` command: assembles its subcommands, and ends with a sentence where one refuses."""
+
+import sys
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, add_completion=False)
+from cli.commands import job, prompt, roles, session, up
+from cli.refusal import Refusal
+
+app = typer.Typer(
+    name="promptq",
+    help="A queue for prompts: named sessions, each prompt answered once and in order.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_ASK = "Ask it"
+_RUN = "Run it"
+_ROLES = "Run one part of it"
+
+app.command(rich_help_panel=_ASK)(prompt.prompt)
+app.add_typer(job.app, name="job", rich_help_panel=_ASK)
+app.add_typer(session.app, name="session", rich_help_panel=_ASK)
+app.command(rich_help_panel=_RUN)(up.up)
+app.command(rich_help_panel=_ROLES)(roles.api)
+app.command(rich_help_panel=_ROLES)(roles.worker)
+app.command(rich_help_panel=_ROLES)(roles.flower)
+app.command(rich_help_panel=_ROLES)(roles.migrate)
 
 
 def main() -> None:
-    app()
+    """Run the command line of this process."""
+    try:
+        app()
+    except Refusal as refusal:
+        print(f"promptq: {refusal}", file=sys.stderr)
+        sys.exit(refusal.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -94,7 +94,9 @@ def test_the_lock_agrees_with_the_project() -> None:
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
-    locked = {canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^ ;]+)", LOCK, re.M)}
+    locked = {
+        canonicalize_name(name): version for name, version in re.findall(r"^([\w.-]+)==([^ ;]+)", LOCK, re.MULTILINE)
+    }
     wanted = [
         Requirement(text)
         for text in (
