@@ -118,15 +118,17 @@ def check_part_id(value: str, *, field: str = "id") -> str:
 def canonical_pairs(namespace: str, pairs: Mapping[str, str]) -> str:
     """Return the text that a deterministic session ID is computed from.
 
-    The namespace, then each pair as `key=value`, sorted by the key's UTF-8 bytes, all NFC-normalised, with `%`, `=`
-    and line feed in any of them written as `%25`, `%3D` and `%0A`; joined by single line feeds, none at the end.
+    The namespace, then each pair as `key=value`, sorted by the UTF-8 bytes of the key (then of the value), all
+    NFC-normalised, with `%`, `=` and line feed in any of them written as `%25`, `%3D` and `%0A`; joined by single line
+    feeds, none at the end.
     """
 
     def escaped(text: str) -> str:
         normal = unicodedata.normalize("NFC", text)
         return normal.replace("%", "%25").replace("=", "%3D").replace("\n", "%0A")
 
-    lines = sorted(((escaped(key), escaped(value)) for key, value in pairs.items()), key=lambda pair: pair[0].encode())
+    escaped_pairs = ((escaped(key), escaped(value)) for key, value in pairs.items())
+    lines = sorted(escaped_pairs, key=lambda pair: (pair[0].encode(), pair[1].encode()))
     return "\n".join([escaped(namespace), *(f"{key}={value}" for key, value in lines)])
 
 

@@ -188,9 +188,11 @@ def lose(session: Session, job: Job, now: Millis, *, jitter: float) -> Change:
     early = (job.renewed or 0) - (job.attempt_started or 0) < SUSPECT_WINDOW_MS
     charge = 1 if job.is_suspect and early else 0
     lost = job.evolve(losses=job.losses + 1, charges=job.charges + charge)
+    if lost.cancel_requested:
+        return _interrupted(session, lost, Outcome.LOST, now, None)
     if lost.charges >= lost.max_attempts or lost.losses >= MOST_LOSSES:
-        return _end(session, lost, State.FAILED, now, _worker_lost(lost))
-    if charge and not lost.cancel_requested and lost.max_attempts > 1:
+        return _end(session, lost, State.FAILED, now, AttemptEnd(Outcome.LOST, failure=_worker_lost(lost)))
+    if charge:
         return _requeue(session, lost, Outcome.LOST, now, retry.delay(lost.charges, jitter))
     return _interrupted(session, lost, Outcome.LOST, now, None)
 
@@ -201,16 +203,14 @@ def _interrupted(session: Session, job: Job, outcome: Outcome, now: Millis, end:
         left = end.evolve(outcome=outcome) if end else AttemptEnd(outcome)
         return _end(session, job, State.CANCELLED, now, left)
     if job.max_attempts == 1:
-        return _end(session, job, State.FAILED, now, _worker_lost(job).evolve(outcome=outcome))
+        left = end or AttemptEnd(outcome)
+        return _end(session, job, State.FAILED, now, left.evolve(outcome=outcome, failure=_worker_lost(job)))
     return _requeue(session, job, outcome, now, 0)
 
 
-def _worker_lost(job: Job) -> AttemptEnd:
+def _worker_lost(job: Job) -> Failure:
     times = "once" if job.losses <= 1 else f"{job.losses} times"
-    failure = Failure(
-        "worker_lost", f"the worker that ran this prompt was lost ({times}); no more attempts are allowed"
-    )
-    return AttemptEnd(Outcome.LOST, failure=failure)
+    return Failure("worker_lost", f"the worker that ran this prompt was lost ({times}); no more attempts are allowed")
 
 
 def cancel(session: Session, job: Job, now: Millis, *, scope: CancelScope, why: str = "cancelled") -> Change:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from domain.answers import DEFAULT_AGENT
 from domain.messages import Message, Role
 from domain.prompts import Prompt
 from domain.sessions import Creation, Session
@@ -18,8 +19,7 @@ def content_hash(content: Mapping[str, Any]) -> str:
     The caller passes the whole body with defaults filled in, but without `ifMissing`, `whenBusy`, part IDs, `messageID`
     (it is the key itself), and `model` and `agent` (whose defaults can change; `same_prompt` compares them).
     """
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
+    return hashlib.sha256(_canonical(content).encode()).hexdigest()
 
 
 def same_prompt(kept: Message, prompt: Prompt, session: Session, *, default_model: str) -> bool:
@@ -37,7 +37,7 @@ def same_prompt(kept: Message, prompt: Prompt, session: Session, *, default_mode
     if prompt.model != given.get("model") and model_now != kept.detail.get("model"):
         return False
     agent = (prompt.detail or {}).get("agent")
-    return agent == given.get("agent") or (agent or session.agent) == kept.detail.get("agent")
+    return agent == given.get("agent") or (agent or session.agent or DEFAULT_AGENT) == kept.detail.get("agent")
 
 
 def differing_fields(session: Session, creation: Creation) -> list[str]:
@@ -45,4 +45,9 @@ def differing_fields(session: Session, creation: Creation) -> list[str]:
     kept, given = session.created_with, creation.given
     if kept is None or given is None:
         return []
-    return sorted(name for name in kept.keys() & given.keys() if kept[name] != given[name])
+    return sorted(name for name in kept.keys() & given.keys() if _canonical(kept[name]) != _canonical(given[name]))
+
+
+def _canonical(value: object) -> str:
+    """Write JSON so that equal values, and only they, give equal texts: Python itself holds that `1 == True`."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
