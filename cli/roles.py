@@ -27,7 +27,7 @@ API_GRACE_S = 2
 FLOWER_TASKS = 10_000
 
 _PYTHON = (sys.executable, "-P")
-_CELERY = (*_PYTHON, "-c", "from tasks.main import app; app.start()")
+_CELERY = (*_PYTHON, "-c", "import sys; from tasks.main import app; app.start(sys.argv[1:])")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from rich.markup import escape
 
@@ -84,4 +84,4 @@ def without_password(url: str) -> str:
     user, _, host = parts.netloc.rpartition("@")
     name, colon, _ = user.partition(":")
     shown = f"{name}{':***' if colon else ''}@{host}" if user else host
-    return urlunsplit((parts.scheme, shown, parts.path, "", ""))
+    return f"{parts.scheme}://{shown}{parts.path}"

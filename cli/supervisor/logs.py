@@ -11,6 +11,9 @@ from typing import IO
 #: Lines that a terminal shows: those that say that they are serious. Valkey marks its warnings by a lone "#".
 _SERIOUS = re.compile(r"\b(warn|warning|error|critical|fatal)\b|^\d+:\w .{20,30} # ", re.IGNORECASE)
 
+#: Serious for a server that saves to disk, which ours does not.
+_HARMLESS = "Memory overcommit must be enabled"
+
 #: How far into a line its level is looked for: a message may speak of errors without being one.
 _LEVEL_WITHIN = 120
 
@@ -73,4 +76,4 @@ class Log:
 
 def is_serious(line: str) -> bool:
     """Whether a person should see this line at once."""
-    return _SERIOUS.search(line[:_LEVEL_WITHIN]) is not None
+    return _SERIOUS.search(line[:_LEVEL_WITHIN]) is not None and _HARMLESS not in line

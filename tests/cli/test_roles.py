@@ -82,7 +82,7 @@ def test_urls_are_shown_without_passwords(url: str, shown: str) -> None:
         ("INFO job ended " + "x" * 120 + " error", False),
     ],
 )
-def test_serious_lines_are_told_from_others(line: str, answer: bool) -> None:  # noqa: FBT001
+def test_serious_lines_are_told_from_others(line: str, answer: bool) -> None:
     assert is_serious(line) is answer
 
 

@@ -110,7 +110,7 @@ def test_a_password_that_flower_would_read_as_two_is_refused() -> None:
 @pytest.mark.parametrize(
     ("host", "answer"), [("127.0.0.2", True), ("::1", True), ("localhost", True), ("8.8.8.8", False)]
 )
-def test_loopback_is_recognised(host: str, answer: bool) -> None:  # noqa: FBT001
+def test_loopback_is_recognised(host: str, answer: bool) -> None:
     assert is_loopback(host) is answer
 
 
