@@ -4,8 +4,8 @@ A store decides nothing: `domain.lifecycle`, `domain.creation` and `domain.samen
 are kept.
 
 **Atomic.** Each call that writes is one transaction: all of it is kept, synced to disk before the call returns, or
-none of it. Calls raise `StoreUnavailable` if the store did not answer; then nothing was changed. (If the connection broke
-during the commit itself, the change may have been kept: the caller repeats, and idempotency makes that harmless.)
+none of it. Calls raise `StoreUnavailable` if the store did not answer; then nothing was changed. (If the connection
+broke during the commit itself, the change may have been kept: the caller repeats, and idempotency makes that harmless.)
 
 **Serial in a session.** Every change to a session's queue is made under that session's lock, and the clock is read
 under it. So sequence numbers, commits and times agree on one order. Different sessions do not wait for each other. Who
@@ -13,8 +13,8 @@ locks several sessions does so in the order of (tenant, ID); `exchange` and `rec
 where they look for work, so that a frozen process cannot block them.
 
 **Head.** At the end of every change the session's open job with the lowest sequence number is stamped with `ready_at`
-and rank. A job is eligible for a claim if it is queued, stamped, and its `ready_at` has come by the store's clock. Claims go
-by rank (9 first), then by `ready_at`.
+and rank. A job is eligible for a claim if it is queued, stamped, and its `ready_at` has come by the store's clock.
+Claims go by rank (9 first), then by `ready_at`.
 
 **Fence.** What a worker reports is taken only if the job is running and the attempt's number is the job's latest.
 

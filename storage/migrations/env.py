@@ -1,0 +1,14 @@
+"""Runs migrations over the connection that `storage.sql.migrate` made."""
+
+from alembic import context
+
+from storage.sql.schema import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    transactional_ddl=True,
+    transaction_per_migration=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,102 @@
+"""Postgres: a pool of connections, row locks, and a second try where the first could not have been kept."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from domain.clock import Clock
+from domain.errors import StoreUnavailable
+from storage.failpoints import failpoint
+from storage.sql.transactions import Tx, translated
+
+T = TypeVar("T")
+
+#: Serialization failure, deadlock: Postgres undid the transaction and asks for it again.
+REPEATABLE = ("40001", "40P01")
+MOST_TRIES = 5
+
+#: A session row is held for a millisecond; who waits five seconds for one waits for a frozen process.
+LOCK_TIMEOUT_MS = 5_000
+#: A process that froze inside a transaction is cut off, so that its locks do not outlive its leases by much.
+IDLE_IN_TRANSACTION_MS = 10_000
+CONNECT_TIMEOUT_S = 5
+
+
+class PostgresTransactions:
+    """Transactions on a Postgres database."""
+
+    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 16) -> None:
+        self._clock = clock
+        options = " ".join(
+            f"-c {name}={value}"
+            for name, value in (
+                ("lock_timeout", LOCK_TIMEOUT_MS),
+                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
+                ("synchronous_commit", "on"),
+                ("application_name", "promptq"),
+            )
+        )
+        self._engine = sa.create_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=48,
+            pool_timeout=CONNECT_TIMEOUT_S,
+            pool_use_lifo=True,
+            connect_args={
+                "options": options,
+                "connect_timeout": CONNECT_TIMEOUT_S,
+                "keepalives_idle": 10,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 15_000,
+            },
+        )
+
+    def write(self, name: str, work: Callable[[Tx], T]) -> T:
+        """Run work in a transaction. One that Postgres undid (deadlock), or whose connection was stale, is repeated."""
+        for attempt in range(1, MOST_TRIES + 1):
+            committing = False
+            try:
+                with translated(), self._engine.connect() as connection:
+                    with connection.begin():
+                        result = work(Tx(connection, self._clock))
+                        failpoint(f"store.before_commit.{name}")
+                        committing = True
+                    failpoint(f"store.after_commit.{name}")
+                    return result
+            except StoreUnavailable as error:
+                if committing or attempt == MOST_TRIES or not _repeatable(error.__cause__, attempt):
+                    raise
+            time.sleep(random.uniform(0, 0.01 * attempt))
+        raise AssertionError
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        """Run work that only reads, each statement over its own snapshot."""
+        for attempt in range(1, MOST_TRIES + 1):
+            try:
+                with translated(), self._engine.connect() as connection:
+                    return work(Tx(connection, self._clock))
+            except StoreUnavailable as error:
+                if attempt == MOST_TRIES or not _repeatable(error.__cause__, attempt):
+                    raise
+        raise AssertionError
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._engine.dispose()
+
+
+def _repeatable(cause: BaseException | None, attempt: int) -> bool:
+    """Tell whether a transaction that failed before its commit deserves another try at once."""
+    if not isinstance(cause, exc.DBAPIError):
+        return False
+    if getattr(cause.orig, "sqlstate", None) in REPEATABLE:
+        return True
+    # A pooled connection whose server has been restarted: the next one is made anew.
+    return cause.connection_invalidated and attempt == 1

@@ -1,0 +1,238 @@
+"""What every change to a session's queue is made of: the locked load, the write, the stamp of the head.
+
+The statements are built once, at import: SQLAlchemy spends 20 µs on a prebuilt one and 170 µs on a new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+
+import sqlalchemy as sa
+
+from domain import lifecycle
+from domain.clock import Millis
+from domain.errors import SessionNotFound
+from domain.jobs import Job
+from domain.lifecycle import Change
+from domain.messages import Message
+from domain.sessions import Session
+from storage.sql.rows import (
+    JOB_COLUMNS,
+    SESSION_COLUMNS,
+    job_change,
+    job_of,
+    job_row,
+    message_row,
+    session_change,
+    session_of,
+    session_row,
+)
+from storage.sql.schema import OPEN, job, message, session
+from storage.sql.transactions import Tx
+
+CHUNK = 500
+"""How many rows one statement with a list takes at most."""
+
+_job_scope = (
+    (job.c.tenant == sa.bindparam("tenant"))
+    & (job.c.session_id == sa.bindparam("session_id"))
+    & (job.c.incarnation == sa.bindparam("incarnation"))
+)
+_session_key = (session.c.tenant == sa.bindparam("key_tenant")) & (session.c.id == sa.bindparam("key_id"))
+_job_key = (job.c.tenant == sa.bindparam("key_tenant")) & (job.c.id == sa.bindparam("key_id"))
+
+_select_session = sa.select(*SESSION_COLUMNS).where(_session_key)
+_lock_session = _select_session.with_for_update()
+_select_sessions = sa.select(*SESSION_COLUMNS).where(
+    session.c.tenant == sa.bindparam("tenant"), session.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+_lock_sessions = _select_sessions.order_by(session.c.id).with_for_update()
+_lock_free_sessions = _select_sessions.order_by(session.c.id).with_for_update(skip_locked=True)
+
+_select_job = sa.select(*JOB_COLUMNS).where(_job_key)
+_select_jobs = sa.select(*JOB_COLUMNS).where(
+    job.c.tenant == sa.bindparam("tenant"), job.c.id.in_(sa.bindparam("ids", expanding=True))
+)
+_open_jobs = sa.select(*JOB_COLUMNS).where(_job_scope, sa.text(OPEN)).order_by(job.c.seq)
+_jobs_behind = sa.select(*JOB_COLUMNS).where(_job_scope, sa.text(OPEN), job.c.seq > sa.bindparam("seq"))
+_head = _open_jobs.limit(1)
+
+_next = job.alias("next")
+_lowest = (
+    sa.select(_next.c.seq)
+    .where(
+        _next.c.tenant == session.c.tenant,
+        _next.c.session_id == session.c.id,
+        _next.c.incarnation == session.c.incarnation,
+        sa.text("next.state IN ('queued', 'running')"),
+    )
+    .order_by(_next.c.seq)
+    .limit(1)
+    .correlate(session)
+    .scalar_subquery()
+)
+_heads = (
+    sa.select(*JOB_COLUMNS)
+    .select_from(
+        session.join(
+            job,
+            (job.c.tenant == session.c.tenant)
+            & (job.c.session_id == session.c.id)
+            & (job.c.incarnation == session.c.incarnation)
+            & (job.c.seq == _lowest),
+        )
+    )
+    .where(
+        session.c.tenant == sa.bindparam("tenant"),
+        session.c.id.in_(sa.bindparam("ids", expanding=True)),
+        sa.text("job.state IN ('queued', 'running')"),
+    )
+)
+
+_insert_session = session.insert()
+_insert_job = job.insert()
+_insert_message = message.insert()
+#: What they set is named by the keys of their parameters.
+_update_session = session.update().where(_session_key)
+_update_job = job.update().where(_job_key)
+_stamp_job = job.update().where(_job_key).values(ready_at=sa.bindparam("new_ready_at"), rank=sa.bindparam("new_rank"))
+
+
+def load_session(tx: Tx, tenant: str, session_id: str, *, lock: bool) -> Session:
+    """Load a session, and hold it until the transaction ends if `lock`.
+
+    Raises:
+        SessionNotFound: there is none.
+    """
+    found = find_session(tx, tenant, session_id, lock=lock)
+    if found is None:
+        raise SessionNotFound(session_id)
+    return found
+
+
+def find_session(tx: Tx, tenant: str, session_id: str, *, lock: bool) -> Session | None:
+    """Load a session, or None."""
+    statement = _lock_session if lock else _select_session
+    row = tx.execute(statement, {"key_tenant": tenant, "key_id": session_id}).first()
+    return session_of(row) if row is not None else None
+
+
+def lock_sessions(
+    tx: Tx, names: Iterable[tuple[str, str]], *, skip_locked: bool = False
+) -> dict[tuple[str, str], Session]:
+    """Lock those of some (tenant, ID) that exist, in that order; skip those that others hold, if asked to."""
+    statement = _lock_free_sessions if skip_locked else _lock_sessions
+    found = {}
+    for tenant, ids in by_tenant(names):
+        for row in tx.execute(statement, {"tenant": tenant, "ids": ids}):
+            locked = session_of(row)
+            found[tenant, locked.id] = locked
+    return found
+
+
+def by_tenant(names: Iterable[tuple[str, str]]) -> Iterable[tuple[str, Sequence[str]]]:
+    """Group (tenant, ID) by tenant, each in order and without repeats, in portions that one statement takes."""
+    groups: dict[str, set[str]] = {}
+    for tenant, name in names:
+        groups.setdefault(tenant, set()).add(name)
+    for tenant in sorted(groups):
+        ids = sorted(groups[tenant])
+        for start in range(0, len(ids), CHUNK):
+            yield tenant, ids[start : start + CHUNK]
+
+
+def insert_session(tx: Tx, value: Session) -> None:
+    """Insert a session whose name is known to be free."""
+    tx.execute(_insert_session, session_row(value))
+
+
+def save_sessions(tx: Tx, values: Collection[Session]) -> None:
+    """Update the rows of sessions that are locked."""
+    if values:
+        tx.execute(_update_session, [session_change(value) for value in values])
+
+
+def find_job(tx: Tx, tenant: str, job_id: str) -> Job | None:
+    """Load a job, or None."""
+    row = tx.execute(_select_job, {"key_tenant": tenant, "key_id": job_id}).first()
+    return job_of(row) if row is not None else None
+
+
+def load_jobs(tx: Tx, names: Iterable[tuple[str, str]]) -> dict[str, Job]:
+    """Load those of some (tenant, job ID) that exist, by job ID."""
+    found = {}
+    for tenant, ids in by_tenant(names):
+        for row in tx.execute(_select_jobs, {"tenant": tenant, "ids": ids}):
+            loaded = job_of(row)
+            found[loaded.id] = loaded
+    return found
+
+
+def open_jobs(tx: Tx, of: Session) -> list[Job]:
+    """Load all open jobs of a session, in order."""
+    return [job_of(row) for row in tx.execute(_open_jobs, _scope(of))]
+
+
+def jobs_behind(tx: Tx, of: Session, seq: int) -> list[Job]:
+    """Load the open jobs of a session that come after one."""
+    return [job_of(row) for row in tx.execute(_jobs_behind.order_by(job.c.seq), {**_scope(of), "seq": seq})]
+
+
+def find_head(tx: Tx, of: Session | Job) -> Job | None:
+    """Load the open job of a session with the lowest sequence number."""
+    row = tx.execute(_head, _scope(of)).first()
+    return job_of(row) if row is not None else None
+
+
+def insert_jobs(tx: Tx, values: Collection[Job]) -> None:
+    """Insert new jobs."""
+    if values:
+        tx.execute(_insert_job, [job_row(value) for value in values])
+
+
+def save_jobs(tx: Tx, values: Collection[Job]) -> None:
+    """Update the rows of jobs whose sessions are locked."""
+    if values:
+        tx.execute(_update_job, [job_change(value) for value in values])
+
+
+def save_change(tx: Tx, change: Change) -> None:
+    """Write one decision on what is there: the session, its changed jobs, the new messages."""
+    save_sessions(tx, (change.session,))
+    save_jobs(tx, change.jobs)
+    insert_messages(tx, change.messages)
+
+
+def insert_messages(tx: Tx, values: Collection[Message]) -> None:
+    """Insert new messages."""
+    if values:
+        tx.execute(_insert_message, [message_row(value) for value in values])
+
+
+def stamp_heads(tx: Tx, sessions: Collection[Session], now: Millis) -> int:
+    """Stamp the head of each of these locked sessions, where it has none or another is due. Returns how many changed.
+
+    Every change to a queue ends with this.
+    """
+    busy = [(value.tenant, value.id) for value in sessions if value.open_total]
+    if not busy:
+        return 0
+    by_name = {(value.tenant, value.id): value for value in sessions}
+    stamps = []
+    for tenant, ids in by_tenant(busy):
+        for row in tx.execute(_heads, {"tenant": tenant, "ids": ids}):
+            head = job_of(row)
+            stamped = lifecycle.stamp(by_name[head.tenant, head.session_id], head, now)
+            if stamped is not head:
+                stamps.append(stamped)
+    if stamps:
+        tx.execute(
+            _stamp_job,
+            [{"key_tenant": v.tenant, "key_id": v.id, "new_ready_at": v.ready_at, "new_rank": v.rank} for v in stamps],
+        )
+    return len(stamps)
+
+
+def _scope(of: Session | Job) -> dict[str, object]:
+    session_id = of.id if isinstance(of, Session) else of.session_id
+    return {"tenant": of.tenant, "session_id": session_id, "incarnation": of.incarnation}

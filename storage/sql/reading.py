@@ -1,0 +1,149 @@
+"""What is asked of the durable keeper without changing it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import sqlalchemy as sa
+
+from domain.creation import committed_turns
+from domain.errors import JobNotFound, MessageNotFound
+from domain.jobs import Job
+from domain.messages import Message, Turn
+from domain.sessions import Session
+from storage.base import JobQuery, SessionQuery
+from storage.sql import queue
+from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, SESSION_COLUMNS, job_of, message_of, session_of
+from storage.sql.schema import STAMPED, job, message, session
+from storage.sql.transactions import Tx
+
+_scope = (
+    (message.c.tenant == sa.bindparam("tenant"))
+    & (message.c.session_id == sa.bindparam("session_id"))
+    & (message.c.incarnation == sa.bindparam("incarnation"))
+)
+_messages = sa.select(*MESSAGE_COLUMNS).where(_scope).order_by(message.c.seq, message.c.role)
+_latest = sa.select(*MESSAGE_COLUMNS).where(_scope).order_by(message.c.seq.desc(), message.c.role.desc())
+_messages_below = _messages.where(message.c.seq < sa.bindparam("below"))
+_message = sa.select(*MESSAGE_COLUMNS).where(_scope, message.c.id == sa.bindparam("id"))
+_in_turn = sa.select(*MESSAGE_COLUMNS).where(
+    _scope, message.c.seq == sa.bindparam("seq"), message.c.role == sa.bindparam("role")
+)
+_stamped_heads = sa.select(*JOB_COLUMNS).where(job.c.tenant == sa.bindparam("tenant"), sa.text(STAMPED))
+
+
+def find_message(tx: Tx, of: Session, message_id: str) -> Message | None:
+    """Find a message of a session by its ID."""
+    row = tx.execute(_message, {**_key(of), "id": message_id}).first()
+    return message_of(row) if row is not None else None
+
+
+def find_prompt(tx: Tx, of: Job) -> Message | None:
+    """Find the user message of a job."""
+    return _in(tx, _key(of), of.seq, 0)
+
+
+def find_answer(tx: Tx, tenant: str, session_id: str, incarnation: int, seq: int) -> Message | None:
+    """Find the assistant message of a prompt."""
+    return _in(tx, {"tenant": tenant, "session_id": session_id, "incarnation": incarnation}, seq, 1)
+
+
+def _in(tx: Tx, key: dict[str, Any], seq: int, role: int) -> Message | None:
+    row = tx.execute(_in_turn, {**key, "seq": seq, "role": role}).first()
+    return message_of(row) if row is not None else None
+
+
+def messages_of(tx: Tx, of: Session | Job, *, below: int | None = None) -> list[Message]:
+    """Load a session's messages in order, or those before a sequence number."""
+    if below is None:
+        return [message_of(row) for row in tx.execute(_messages, _key(of))]
+    return [message_of(row) for row in tx.execute(_messages_below, {**_key(of), "below": below})]
+
+
+def history(tx: Tx, of: Job) -> list[Turn]:
+    """Load the committed turns before a job."""
+    return committed_turns(messages_of(tx, of, below=of.seq))
+
+
+def message_by_id(tx: Tx, tenant: str, session_id: str, message_id: str) -> Message:
+    """Load a message. See `Store.message`."""
+    found = find_message(tx, queue.load_session(tx, tenant, session_id, lock=False), message_id)
+    if found is None:
+        raise MessageNotFound(message_id)
+    return found
+
+
+def messages(
+    tx: Tx, tenant: str, session_id: str, *, limit: int | None, before: tuple[int, str] | None
+) -> list[Message]:
+    """List messages. See `Store.messages`."""
+    of = queue.load_session(tx, tenant, session_id, lock=False)
+    statement = _latest
+    if before is not None:
+        seq, role = before
+        earlier = message.c.seq < seq
+        if role == "assistant":
+            earlier |= (message.c.seq == seq) & (message.c.role == 0)
+        statement = statement.where(earlier)
+    if limit is not None:
+        statement = statement.limit(limit)
+    return [message_of(row) for row in tx.execute(statement, _key(of))][::-1]
+
+
+def sessions(tx: Tx, tenant: str, query: SessionQuery) -> list[Session]:
+    """List sessions. See `Store.sessions`."""
+    statement = sa.select(*SESSION_COLUMNS).where(session.c.tenant == tenant)
+    if query.after is not None:
+        updated, name = query.after
+        statement = statement.where(session.c.updated <= updated, (session.c.updated < updated) | (session.c.id < name))
+    if query.since is not None:
+        statement = statement.where(session.c.updated >= query.since)
+    if query.search:
+        statement = statement.where(session.c.title.icontains(query.search, autoescape=True))
+    if query.parent_id is not None:
+        statement = statement.where(session.c.parent_id == query.parent_id)
+    elif query.roots:
+        statement = statement.where(session.c.parent_id.is_(None))
+    statement = statement.order_by(session.c.updated.desc(), session.c.id.desc()).limit(query.limit)
+    return [session_of(row) for row in tx.execute(statement)]
+
+
+def busy_sessions(tx: Tx, tenant: str) -> dict[str, Job]:
+    """Load the heads of a tenant's busy sessions, by session ID."""
+    heads = (job_of(row) for row in tx.execute(_stamped_heads, {"tenant": tenant}))
+    return {head.session_id: head for head in heads}
+
+
+def job_by_id(tx: Tx, tenant: str, job_id: str) -> Job:
+    """Load a job. See `Store.job`."""
+    found = queue.find_job(tx, tenant, job_id)
+    if found is None:
+        raise JobNotFound(job_id)
+    return found
+
+
+def jobs(tx: Tx, tenant: str, query: JobQuery) -> list[Job]:
+    """List jobs. See `Store.jobs`."""
+    statement = sa.select(*JOB_COLUMNS).where(job.c.tenant == tenant)
+    if query.after is not None:
+        created, name = query.after
+        statement = statement.where(job.c.created <= created, (job.c.created < created) | (job.c.id < name))
+    if query.states:
+        statement = statement.where(job.c.state.in_(sorted(state.value for state in query.states)))
+    if query.session_id is not None:
+        statement = statement.where(job.c.session_id == query.session_id)
+    if query.batch_id is not None:
+        statement = statement.where(job.c.batch_id == query.batch_id)
+    statement = statement.order_by(job.c.created.desc(), job.c.id.desc()).limit(query.limit)
+    return [job_of(row) for row in tx.execute(statement)]
+
+
+def jobs_by_id(tx: Tx, names: Collection[tuple[str, str]]) -> dict[str, Job]:
+    """Load jobs by (tenant, ID)."""
+    return queue.load_jobs(tx, names)
+
+
+def _key(of: Session | Job) -> dict[str, Any]:
+    session_id = of.id if isinstance(of, Session) else of.session_id
+    return {"tenant": of.tenant, "session_id": session_id, "incarnation": of.incarnation}

@@ -1,0 +1,90 @@
+"""How work gets a transaction: the one seam between the two databases.
+
+`write` runs a function over a connection in a transaction that is synced to disk when it returns; `read` gives it a
+consistent view. Database errors come out as `StoreUnavailable`; errors that the work raises on purpose roll its changes
+back and come out as they are; `RowRefused` says that the database will not take a row, whatever is tried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from domain.clock import Clock, Millis
+from domain.errors import PromptqError, StoreUnavailable
+
+T = TypeVar("T")
+
+
+class RowRefused(PromptqError):
+    """A row breaks a constraint or cannot be encoded: a repeat would fail the same way."""
+
+
+class Tx:
+    """A running transaction: a connection, and the store's clock."""
+
+    def __init__(self, connection: sa.Connection, clock: Clock | None) -> None:
+        self.connection = connection
+        self.execute = connection.execute
+        self._clock = clock
+
+    def now(self) -> Millis:
+        """Read the store's clock: call it after the locks are taken.
+
+        Postgres: `clock_timestamp()`, for `now()` is when the transaction began, before it waited for locks.
+        """
+        if self._clock is not None:
+            return self._clock()
+        return int(self.connection.execute(_CLOCK).scalar_one())
+
+
+_CLOCK = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+
+
+class Transactions(Protocol):
+    """Gives work its transactions."""
+
+    def write(self, name: str, work: Callable[[Tx], T]) -> T:
+        """Run work in a transaction and commit it. The work may be run again from its start; `name` is for failpoints.
+
+        Raises:
+            StoreUnavailable: the database did not answer or could not write. If it broke in the commit, the change may
+                have been kept.
+            RowRefused: it will not take a row.
+        """
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        """Run work that only reads.
+
+        Raises:
+            StoreUnavailable: the database did not answer.
+        """
+
+    def close(self) -> None:
+        """Finish what is waiting, then let go of threads and connections."""
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn the database's errors into promptq's."""
+    try:
+        yield
+    except (exc.IntegrityError, exc.DataError, exc.StatementError) as error:
+        if isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError):
+            raise unavailable(error) from error
+        if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+            raise unavailable(error) from error
+        message = f"the database refused a row: {type(error.__cause__ or error).__name__}"
+        raise RowRefused(message) from error
+    except exc.SQLAlchemyError as error:
+        raise unavailable(error) from error
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """Say that the database cannot be used now, with its own reason but without the statement or its values."""
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return StoreUnavailable(f"the database is unavailable: {reason[0] if reason else type(error).__name__}")
