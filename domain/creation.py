@@ -73,20 +73,16 @@ def repeat(session: Session, creation: Creation) -> Session:
 def repeat_fork(session: Session, creation: Creation) -> Session:
     """Answer a fork to an ID that is taken: by the same fork, or by something else.
 
-    `creation.given` names the source and the message of the fork. All that it gives must have been given when the
-    session was made, so that neither a session that is no fork nor a fork of another message passes for it.
+    `given["fork"]` names the source and the message of a fork. Other than the parameters of a creation it must be the
+    same on both sides even if one gave none, so that a session that is no fork does not pass for one.
 
     Raises:
         SessionExists: the caller asked for a new one.
-        SessionDiffers: the session was made otherwise.
+        SessionDiffers: it is no fork, or another.
     """
-    if creation.if_exists == "error":
-        raise SessionExists(session.id)
-    kept = session.created_with or {}
-    fields = sorted(name for name, value in (creation.given or {}).items() if name not in kept or kept[name] != value)
-    if fields:
-        raise SessionDiffers(session.id, fields)
-    return session
+    if (session.created_with or {}).get("fork") != (creation.given or {}).get("fork"):
+        raise SessionDiffers(session.id, ["fork"])
+    return repeat(session, creation)
 
 
 def fork(tenant: str, source: Session, creation: Creation, turns: Iterable[Turn], now: Millis) -> Change:

@@ -1,7 +1,7 @@
 import pytest
 
 from domain import lifecycle
-from domain.jobs import State
+from domain.jobs import CancelScope, State
 from domain.messages import Role
 from tests.domain.makers import NOW, a_prompt, a_session, admitted, running
 
@@ -63,7 +63,7 @@ def test_a_head_ranks_as_the_most_urgent_open_job_of_its_session() -> None:
     assert head.rank == 2
     session, behind = admitted(session, priority=8)
     assert lifecycle.stamp(session, head, NOW).rank == 8
-    ended = lifecycle.cancel(session, behind, NOW, scope=lifecycle.CancelScope.JOB)
+    ended = lifecycle.cancel(session, behind, NOW, scope=CancelScope.JOB)
     assert lifecycle.stamp(ended.session, head, NOW).rank == 2
 
 

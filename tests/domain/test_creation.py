@@ -13,7 +13,8 @@ from tests.domain.makers import NOW, a_prompt, a_session, finish
 
 def conversation(*turns: Outcome | None) -> tuple[Session, list[Message]]:
     """A session with turns that ended so (None: `noReply`), and its messages in order."""
-    session, messages = a_session(title="T", model="s/m"), []
+    session = a_session(title="T", model="s/m")
+    messages: list[Message] = []
     for outcome in turns:
         prompt = a_prompt(f"prompt {session.seq + 1}", no_reply=outcome is None, message_id=f"msg_{session.seq + 1}")
         change = lifecycle.admit(session, prompt, default_model="echo/echo", now=NOW)
@@ -107,7 +108,7 @@ def test_open_turns_are_not_committed() -> None:
     assert creations.committed_turns(change.messages) == []
 
 
-FORK = Creation("ses_b", given={"source": "ses_a", "messageID": "msg_1"})
+FORK = Creation("ses_b", given={"fork": {"source": "ses_a", "messageID": "msg_1"}, "title": "B"})
 
 
 def test_the_same_fork_again_is_the_same_session() -> None:
@@ -116,19 +117,26 @@ def test_the_same_fork_again_is_the_same_session() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made_with", "fields"),
+    "made_with",
     [
-        (None, ("messageID", "source")),
-        ({}, ("messageID", "source")),
-        ({"title": "A"}, ("messageID", "source")),
-        ({"source": "ses_a"}, ("messageID",)),
-        ({"source": "ses_a", "messageID": "msg_2"}, ("messageID",)),
-        ({"source": "ses_x", "messageID": "msg_1"}, ("source",)),
+        None,
+        {},
+        {"title": "B"},
+        {"fork": {"source": "ses_a", "messageID": None}},
+        {"fork": {"source": "ses_a", "messageID": "msg_2"}},
+        {"fork": {"source": "ses_x", "messageID": "msg_1"}},
     ],
 )
-def test_a_session_that_was_made_otherwise_does_not_pass_for_the_fork(
-    made_with: dict[str, Any] | None, fields: tuple[str, ...]
-) -> None:
+def test_a_session_that_was_made_otherwise_does_not_pass_for_the_fork(made_with: dict[str, Any] | None) -> None:
     with pytest.raises(SessionDiffers) as differs:
         creations.repeat_fork(creations.new_session("default", Creation("ses_b", given=made_with), NOW), FORK)
-    assert differs.value.fields == fields
+    assert differs.value.fields == ("fork",)
+
+
+def test_a_fork_with_another_title_is_another() -> None:
+    session = creations.new_session(
+        "default", FORK.evolve(given={"fork": {"source": "ses_a", "messageID": "msg_1"}, "title": "C"}), NOW
+    )
+    with pytest.raises(SessionDiffers) as differs:
+        creations.repeat_fork(session, FORK)
+    assert differs.value.fields == ("title",)

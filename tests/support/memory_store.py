@@ -28,6 +28,9 @@ from domain.sessions import Creation, Session
 from storage.base import Beat, Cancelling, Exchange, Reconciled
 from tests.support.memory_reads import MemoryReads
 
+INTERRUPTED = "interrupted by a later prompt"
+STOPPED = "an earlier prompt of the session did not succeed"
+
 
 class MemoryStore(MemoryReads):
     """Keeps the `storage.base.Store` protocol in dictionaries."""
@@ -144,13 +147,13 @@ class MemoryStore(MemoryReads):
         ended: list[Job] = []
         interrupted: list[Job] = []
         if busy and prompt.when_busy == "interrupt":
-            abort = lifecycle.cancel_all(session, busy, now)
+            abort = lifecycle.cancel_all(session, busy, now, why=INTERRUPTED)
             session = abort.session
             ended += self._apply(abort, now)
             interrupted += [job for job in busy if job.state is State.RUNNING]
         change = lifecycle.admit(session, prompt, default_model=self._default_model, now=now)
         self._tables.write(change)
-        ended += self._settle(change.session, now)
+        self._stamp(change.session, now)
         message = change.messages[0]
         return Admission(
             Disposition.ADMITTED,
@@ -184,7 +187,6 @@ class MemoryStore(MemoryReads):
                 return Cancelling((job,))
             now = self._clock()
             ended = self._apply(lifecycle.cancel(session, job, now, scope=CancelScope.JOB), now)
-            ended += self._settle(session, now)
             return Cancelling((self.job(tenant, job_id),), tuple(ended))
 
     def abort_session(self, tenant: str, session_id: str) -> Cancelling:
@@ -193,7 +195,6 @@ class MemoryStore(MemoryReads):
             now = self._clock()
             jobs = self._tables.open_jobs(session)
             ended = self._apply(lifecycle.cancel_all(session, jobs, now), now)
-            ended += self._settle(session, now)
             return Cancelling(tuple(self.job(tenant, job.id) for job in jobs), tuple(ended))
 
     # Work
@@ -218,13 +219,14 @@ class MemoryStore(MemoryReads):
                     fenced.append(each)
                     continue
                 ended += [behind for behind in self._apply(change, now) if behind.id != each.job_id]
-                ended += self._settle(change.session, now)
                 taken.append(self.job(each.tenant, each.job_id))
             claimed: list[Claimed] = []
-            for head in self._ready(now, suspects, ended):
-                if len(claimed) == slots:
-                    break
-                claimed.append(self._claim(head, worker, now, lease_ms))
+            for head in self._candidates(now, slots, suspects):
+                if lifecycle.is_overdue(head, now):
+                    session = self.session(head.tenant, head.session_id)
+                    ended += self._apply(lifecycle.expire(session, head, now), now)
+                else:
+                    claimed.append(self._claim(head, worker, now, lease_ms))
             waiting = [job.ready_at for job in self._tables.queued_heads() if job.ready_at and job.ready_at > now]
             return Exchange(
                 tuple(taken),
@@ -235,14 +237,11 @@ class MemoryStore(MemoryReads):
                 now=now,
             )
 
-    def _ready(self, now: Millis, suspects: int, ended: list[Job]) -> list[Job]:
-        """The heads that may be claimed now; those found overdue are ended on the way."""
-        while overdue := [head for head in self._tables.ready_heads(now) if lifecycle.is_overdue(head, now)]:
-            for head in overdue:
-                ended += self._settle(self.session(head.tenant, head.session_id), now)
+    def _candidates(self, now: Millis, slots: int, suspects: int) -> list[Job]:
+        """The heads that are next: as many as there are slots, and so many suspects among them."""
         heads = self._tables.ready_heads(now)
         watched = [head.id for head in heads if head.is_suspect][:suspects]
-        return [head for head in heads if not head.is_suspect or head.id in watched]
+        return [head for head in heads if not head.is_suspect or head.id in watched][:slots]
 
     def _claim(self, head: Job, worker: str, now: Millis, lease_ms: Millis) -> Claimed:
         job = lifecycle.claim(head, worker, now, lease_ms=lease_ms)
@@ -279,7 +278,6 @@ class MemoryStore(MemoryReads):
             for job in self._lease_ran_out(now)[:limit]:
                 session = self.session(job.tenant, job.session_id)
                 behind = self._apply(lifecycle.lose(session, job, now, jitter=self._jitter()), now)
-                behind += self._settle(session, now)
                 after = self.job(job.tenant, job.id)
                 lost.append((job, after))
                 ended += [each for each in behind if each.id != job.id]
@@ -287,7 +285,6 @@ class MemoryStore(MemoryReads):
                 if self.job(job.tenant, job.id).state.is_open:
                     session = self.session(job.tenant, job.session_id)
                     ended += self._apply(lifecycle.expire(session, job, now), now)
-                    ended += self._settle(session, now)
             return Reconciled(tuple(lost), tuple(ended))
 
     def _lease_ran_out(self, now: Millis) -> list[Job]:
@@ -301,7 +298,7 @@ class MemoryStore(MemoryReads):
     def prune(self, *, older_than_ms: Millis, limit: int) -> int:
         with self._lock:
             before = self._clock() - older_than_ms
-            old = [job for job in self._tables.jobs.values() if job.ended is not None and job.ended < before]
+            old = [job for job in self._tables.jobs.values() if job.ended is not None and job.ended <= before]
             for job in sorted(old, key=lambda job: (job.ended, job.id))[:limit]:
                 if self._tables.session_of(job) is not None:
                     rows = self._tables.rows(job)
@@ -316,23 +313,19 @@ class MemoryStore(MemoryReads):
         """Let go of nothing."""
 
     def _apply(self, change: lifecycle.Change, now: Millis) -> list[Job]:
-        """Write a change, and cancel what stands behind a job whose end stops its session; return the ended jobs."""
+        """Write a change, end what `onFailure: "stop"` ends behind it, stamp the head; return the ended jobs."""
         self._tables.write(change)
         ended = [job for job in change.jobs if not job.state.is_open]
-        for job in list(ended):
+        for job in ended.copy():
             session = self.session(job.tenant, job.session_id)
             behind = self._tables.open_jobs(session, after=job.seq)
             if behind and lifecycle.stops_session(session, job):
-                ended += self._apply(lifecycle.cancel_all(session, behind, now, why="a prompt before it failed"), now)
+                ended += self._apply(lifecycle.cancel_all(session, behind, now, why=STOPPED), now)
+        self._stamp(change.session, now)
         return ended
 
-    def _settle(self, session: Session, now: Millis) -> list[Job]:
-        """End the overdue jobs at a session's head, stamp the head that is left; return the ended jobs."""
-        ended: list[Job] = []
-        while (head := self._tables.head(session)) is not None:
-            current = self.session(session.tenant, session.id)
-            if not lifecycle.is_overdue(head, now):
-                self._tables.write(lifecycle.Change(current, (lifecycle.stamp(current, head, now),)))
-                break
-            ended += self._apply(lifecycle.expire(current, head, now), now)
-        return ended
+    def _stamp(self, session: Session, now: Millis) -> None:
+        current = self.session(session.tenant, session.id)
+        head = self._tables.head(current)
+        if head is not None:
+            self._tables.write(lifecycle.Change(current, (lifecycle.stamp(current, head, now),)))

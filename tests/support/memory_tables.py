@@ -21,6 +21,8 @@ class MemoryTables:
         self.sessions: dict[tuple[str, str], Session] = {}
         self.messages: dict[tuple[str, str, int], dict[tuple[int, bool], Message]] = {}
         self.jobs: dict[tuple[str, str], Job] = {}
+        #: Which sessions come first among heads that are equally urgent and equally old: nobody promises an order.
+        self.favoured: list[tuple[str, str]] = []
 
     def write(self, change: lifecycle.Change) -> None:
         """Keep all of a change."""
@@ -65,7 +67,13 @@ class MemoryTables:
     def ready_heads(self, now: Millis) -> list[Job]:
         """All heads whose time has come, in the order of claims: by rank, then by time."""
         heads = (job for job in self.queued_heads() if job.ready_at is not None and job.ready_at <= now)
-        return sorted(heads, key=lambda job: (-job.rank, job.ready_at, job.tenant, job.session_id))
+
+        def turn(job: Job) -> tuple[int, Millis, int]:
+            name = job.tenant, job.session_id
+            favour = self.favoured.index(name) if name in self.favoured else len(self.favoured)
+            return -job.rank, job.ready_at or 0, favour
+
+        return sorted(heads, key=turn)
 
     def queued_heads(self) -> Iterator[Job]:
         """All heads that no worker has."""
