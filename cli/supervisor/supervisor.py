@@ -68,7 +68,9 @@ class Supervisor:
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
         os.set_blocking(reading, False)
-        before = {number: signal.signal(number, ask) for number in _STOP_SIGNALS}
+        # Whoever started us under nohup wants us to outlive the terminal.
+        wanted = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, ask) for number in {*wanted, signal.SIGINT}}
         before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, lambda *_: None)
         before_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         self._wakeup = reading

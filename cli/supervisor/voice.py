@@ -1,5 +1,6 @@
 """What the supervisor says: with colours to a person, in plain lines to a file or a pipe."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -54,11 +55,13 @@ class Voice:
     def banner(self, lines: list[str]) -> None:
         """Print prepared lines, in rich's markup."""
         if not self._quiet:
-            self._console.print("\n".join(lines), soft_wrap=True, highlight=False)
+            self._print("\n".join(lines))
 
     def _quote(self, child: "Child", lines: list[str]) -> None:
         for line in lines:
             self._print(f"[dim]{child.name:<{_NAME_WIDTH}} |[/] {escape(line)}")
 
     def _print(self, markup: str) -> None:
-        self._console.print(markup, soft_wrap=True, highlight=False)
+        # A terminal that was closed, or a pipe that nobody reads, must not keep the supervisor from its work.
+        with suppress(OSError):
+            self._console.print(markup, soft_wrap=True, highlight=False)

@@ -174,3 +174,23 @@ def test_a_later_process_with_the_same_number_is_left_alone() -> None:
     impostor = Identity(me.pid, "long ago")
     assert not impostor.is_alive
     assert end([impostor], patience_s=0.1) == []
+
+
+def test_nohup_keeps_it_running_when_the_terminal_goes(start: Start) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what the process inherits, as nohup does it
+    try:
+        supervisor = start(one=POLITE)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    with supervisor:
+        supervisor.says("all up")
+        supervisor.send(signal.SIGHUP)
+        os.kill(start.children()[0].pid, signal.SIGKILL)
+        supervisor.says("one is back")
+
+
+def test_a_closed_terminal_stops_it_in_order(start: Start) -> None:
+    with start(one=POLITE) as supervisor:
+        supervisor.says("all up")
+        supervisor.send(signal.SIGHUP)
+        assert supervisor.ends() == 0
