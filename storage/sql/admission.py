@@ -130,7 +130,7 @@ def fork_session(
 
 def _insert_if_free(tx: Tx, value: Session) -> bool:
     statement = _claim_name[tx.connection.dialect.name]
-    return bool(tx.execute(statement, [session_row(value)]).rowcount)
+    return tx.execute(statement, session_row(value)).rowcount == 1
 
 
 def _find_or_create(

@@ -99,7 +99,7 @@ def delete_session(tx: Tx, tenant: str, session_id: str) -> tuple[Job, ...]:
     scope = {"tenant": of.tenant, "session_id": of.id, "incarnation": of.incarnation}
     buried = []
     cancelled = []
-    for row in tx.execute(_recorded, scope):
+    for row in tx.execute(_recorded, scope).all():
         before = job_of(row)
         after = lifecycle.bury(before, now)
         if after is not before:

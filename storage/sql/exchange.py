@@ -161,7 +161,7 @@ def _claim(  # noqa: PLR0917 - one step of `exchange`
     queue.save_jobs(tx, begun)
     prompts = {}
     for tenant, ids in queue.by_tenant((each.tenant, each.id) for each in begun):
-        for row in tx.execute(_prompts, {"tenant": tenant, "ids": ids}):
+        for row in tx.execute(_prompts, {"tenant": tenant, "ids": ids}).all():
             prompt = message_of(row)
             prompts[prompt.job_id] = prompt
     return [Claimed(each, prompts[each.id], sessions[each.tenant, each.session_id]) for each in begun]
@@ -180,7 +180,7 @@ def _candidates(tx: Tx, slots: int, suspects: int, now: Millis) -> list[Job]:
         missing = most
         for (rank,) in tx.execute(_ready_ranks, {"suspect": suspect, "now": now}).all():
             scope = {"suspect": suspect, "rank": rank, "now": now, "most": missing}
-            heads = [job_of(row) for row in tx.execute(_ready, scope)]
+            heads = [job_of(row) for row in tx.execute(_ready, scope).all()]
             found += heads
             missing -= len(heads)
             if missing <= 0:
@@ -212,7 +212,7 @@ def _beat(
     kept = set()
     for tenant, ids in queue.by_tenant((tenant, job_id) for tenant, job_id, _ in held):
         scope = {"tenant_is": tenant, "ids": ids, "worker_is": worker}
-        for job_id, attempt, cancel_requested in tx.execute(statement, {**scope, **values}):
+        for job_id, attempt, cancel_requested in tx.execute(statement, {**scope, **values}).all():
             if attempt == attempts[job_id]:
                 kept.add(job_id)
                 if cancel_requested is not None:

@@ -124,7 +124,7 @@ def lock_sessions(
     statement = _lock_free_sessions if skip_locked else _lock_sessions
     found = {}
     for tenant, ids in by_tenant(names):
-        for row in tx.execute(statement, {"tenant": tenant, "ids": ids}):
+        for row in tx.execute(statement, {"tenant": tenant, "ids": ids}).all():
             locked = session_of(row)
             found[tenant, locked.id] = locked
     return found
@@ -162,7 +162,7 @@ def load_jobs(tx: Tx, names: Iterable[tuple[str, str]]) -> dict[str, Job]:
     """Load those of some (tenant, job ID) that exist, by job ID."""
     found = {}
     for tenant, ids in by_tenant(names):
-        for row in tx.execute(_select_jobs, {"tenant": tenant, "ids": ids}):
+        for row in tx.execute(_select_jobs, {"tenant": tenant, "ids": ids}).all():
             loaded = job_of(row)
             found[loaded.id] = loaded
     return found
@@ -170,12 +170,12 @@ def load_jobs(tx: Tx, names: Iterable[tuple[str, str]]) -> dict[str, Job]:
 
 def open_jobs(tx: Tx, of: Session) -> list[Job]:
     """Load all open jobs of a session, in order."""
-    return [job_of(row) for row in tx.execute(_open_jobs, _scope(of))]
+    return [job_of(row) for row in tx.execute(_open_jobs, _scope(of)).all()]
 
 
 def jobs_behind(tx: Tx, of: Session, seq: int) -> list[Job]:
     """Load the open jobs of a session that come after one."""
-    return [job_of(row) for row in tx.execute(_jobs_behind.order_by(job.c.seq), {**_scope(of), "seq": seq})]
+    return [job_of(row) for row in tx.execute(_jobs_behind.order_by(job.c.seq), {**_scope(of), "seq": seq}).all()]
 
 
 def find_head(tx: Tx, of: Session | Job) -> Job | None:
@@ -220,7 +220,7 @@ def stamp_heads(tx: Tx, sessions: Collection[Session], now: Millis) -> int:
     by_name = {(value.tenant, value.id): value for value in sessions}
     stamps = []
     for tenant, ids in by_tenant(busy):
-        for row in tx.execute(_heads, {"tenant": tenant, "ids": ids}):
+        for row in tx.execute(_heads, {"tenant": tenant, "ids": ids}).all():
             head = job_of(row)
             stamped = lifecycle.stamp(by_name[head.tenant, head.session_id], head, now)
             if stamped is not head:

@@ -57,8 +57,8 @@ def _in(tx: Tx, key: dict[str, Any], seq: int, role: int) -> Message | None:
 def messages_of(tx: Tx, of: Session | Job, *, below: int | None = None) -> list[Message]:
     """Load a session's messages in order, or those before a sequence number."""
     if below is None:
-        return [message_of(row) for row in tx.execute(_messages, _key(of))]
-    return [message_of(row) for row in tx.execute(_messages_below, {**_key(of), "below": below})]
+        return [message_of(row) for row in tx.execute(_messages, _key(of)).all()]
+    return [message_of(row) for row in tx.execute(_messages_below, {**_key(of), "below": below}).all()]
 
 
 def history(tx: Tx, of: Job) -> list[Turn]:
@@ -88,7 +88,7 @@ def messages(
         statement = statement.where(earlier)
     if limit is not None:
         statement = statement.limit(limit)
-    return [message_of(row) for row in tx.execute(statement, _key(of))][::-1]
+    return [message_of(row) for row in tx.execute(statement, _key(of)).all()][::-1]
 
 
 def sessions(tx: Tx, tenant: str, query: SessionQuery) -> list[Session]:
@@ -106,12 +106,12 @@ def sessions(tx: Tx, tenant: str, query: SessionQuery) -> list[Session]:
     elif query.roots:
         statement = statement.where(session.c.parent_id.is_(None))
     statement = statement.order_by(session.c.updated.desc(), session.c.id.desc()).limit(query.limit)
-    return [session_of(row) for row in tx.execute(statement)]
+    return [session_of(row) for row in tx.execute(statement).all()]
 
 
 def busy_sessions(tx: Tx, tenant: str) -> dict[str, Job]:
     """Load the heads of a tenant's busy sessions, by session ID."""
-    heads = (job_of(row) for row in tx.execute(_stamped_heads, {"tenant": tenant}))
+    heads = (job_of(row) for row in tx.execute(_stamped_heads, {"tenant": tenant}).all())
     return {head.session_id: head for head in heads}
 
 
@@ -136,7 +136,7 @@ def jobs(tx: Tx, tenant: str, query: JobQuery) -> list[Job]:
     if query.batch_id is not None:
         statement = statement.where(job.c.batch_id == query.batch_id)
     statement = statement.order_by(job.c.created.desc(), job.c.id.desc()).limit(query.limit)
-    return [job_of(row) for row in tx.execute(statement)]
+    return [job_of(row) for row in tx.execute(statement).all()]
 
 
 def jobs_by_id(tx: Tx, names: Collection[tuple[str, str]]) -> dict[str, Job]:

@@ -146,7 +146,8 @@ _partial("job_expiring", f"{QUEUED} AND expires_at IS NOT NULL", job.c.expires_a
 #: Retention.
 _partial("job_ended", "ended IS NOT NULL", job.c.ended)
 sa.Index("job_created", job.c.tenant, job.c.created, job.c.id)
-sa.Index("job_session", *_JOB_SCOPE, job.c.seq)
+#: Not by incarnation and sequence: SQLite would take it for the open jobs, and walk past all that have ended.
+sa.Index("job_session", job.c.tenant, job.c.session_id, job.c.created, job.c.id)
 
 duty = sa.Table(
     "duty",

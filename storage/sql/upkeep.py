@@ -71,14 +71,14 @@ def hold(tx: Tx, name: str, worker: str, *, lease_ms: Millis) -> bool:
     """Take or keep a duty. See `Store.hold`."""
     now = tx.now()
     values = {"name": name, "worker": worker, "until": now + lease_ms, "now": now}
-    return bool(tx.execute(_take_duty, values).rowcount)
+    return tx.execute(_take_duty, values).rowcount == 1
 
 
 def lose_lapsed(tx: Tx, limit: int, jitter: Callable[[], float]) -> tuple[list[tuple[Job, Job]], list[Job]]:
     """End attempts whose lease ran out. Returns (before, after) of each, and the jobs cancelled behind them."""
     lost: list[tuple[Job, Job]] = []
     ended: list[Job] = []
-    lapsed = [job_of(row) for row in tx.execute(_lapsed, {"now": tx.now(), "most": limit})]
+    lapsed = [job_of(row) for row in tx.execute(_lapsed, {"now": tx.now(), "most": limit}).all()]
     for found in lapsed:
         of = _hold_session(tx, found)
         if of is None:
@@ -97,7 +97,7 @@ def lose_lapsed(tx: Tx, limit: int, jitter: Callable[[], float]) -> tuple[list[t
 def expire_overdue(tx: Tx, limit: int) -> list[Job]:
     """End jobs that missed their `expiresAt`. Returns them and those cancelled behind them."""
     ended: list[Job] = []
-    overdue = [job_of(row) for row in tx.execute(_overdue, {"now": tx.now(), "most": limit})]
+    overdue = [job_of(row) for row in tx.execute(_overdue, {"now": tx.now(), "most": limit}).all()]
     for found in overdue:
         of = _hold_session(tx, found)
         if of is None:
@@ -127,7 +127,7 @@ def stamp_missing(tx: Tx, place: Place, limit: int) -> tuple[int, Place]:
 def prune(tx: Tx, *, older_than_ms: Millis, limit: int) -> int:
     """Remove old job records. See `Store.prune`."""
     statement = _old.order_by(job.c.ended).limit(limit).with_for_update(skip_locked=True)
-    old = [job_of(row) for row in tx.execute(statement, {"before": tx.now() - older_than_ms})]
+    old = [job_of(row) for row in tx.execute(statement, {"before": tx.now() - older_than_ms}).all()]
     if not old:
         return 0
     tx.execute(

@@ -110,7 +110,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'running'"),
         postgresql_where=sa.text("state = 'running'"),
     )
-    op.create_index("job_session", "job", ["tenant", "session_id", "incarnation", "seq"], unique=False)
+    op.create_index("job_session", "job", ["tenant", "session_id", "created", "id"], unique=False)
     op.create_table(
         "message",
         sa.Column("tenant", NAME, nullable=False),
