@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli.commands import job, prompt, roles, session, up
+from cli.commands import demo, job, prompt, roles, session, up
 from cli.refusal import Refusal
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command(rich_help_panel=_ASK)(prompt.prompt)
 app.add_typer(job.app, name="job", rich_help_panel=_ASK)
 app.add_typer(session.app, name="session", rich_help_panel=_ASK)
 app.command(rich_help_panel=_RUN)(up.up)
+app.command(rich_help_panel=_RUN)(demo.demo)
 app.command(rich_help_panel=_ROLES)(roles.api)
 app.command(rich_help_panel=_ROLES)(roles.worker)
 app.command(rich_help_panel=_ROLES)(roles.flower)

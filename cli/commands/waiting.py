@@ -64,9 +64,7 @@ def progress(job: Json) -> str:
         return f"queued behind {waiting['jobID']}"
     if waiting.get("until"):
         return f"queued until {iso(waiting['until'])}"
-    if waiting.get("for"):
-        return f"queued ({waiting['for']})"
-    return str(job["state"])
+    return "queued until a worker is free" if waiting.get("for") == "worker" else str(job["state"])
 
 
 def report(job: Json, message: Json | None, *, as_json: bool, **facts: Any) -> None:
