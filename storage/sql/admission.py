@@ -35,9 +35,10 @@ from storage.sql.rows import MESSAGE_COLUMNS, message_of, session_row
 from storage.sql.schema import OPEN, job, message, session
 from storage.sql.transactions import Tx
 
+#: SQLAlchemy forgets how many rows an INSERT made unless it is told to keep the count.
 _claim_name = {
-    "sqlite": sqlite.insert(session).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(session).on_conflict_do_nothing(),
+    "sqlite": sqlite.insert(session).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
+    "postgresql": postgresql.insert(session).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
 }
 _by_idempotency_key = sa.select(*MESSAGE_COLUMNS).where(
     message.c.tenant == sa.bindparam("tenant"),

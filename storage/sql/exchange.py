@@ -61,7 +61,9 @@ _prompts = (
 )
 _held = (
     (job.c.tenant == sa.bindparam("tenant_is"))
+    # The key finds the rows; the number keeps an attempt that is over from renewing the one after it.
     & job.c.id.in_(sa.bindparam("ids", expanding=True))
+    & sa.tuple_(job.c.id, job.c.attempt).in_(sa.bindparam("attempts", expanding=True))
     & (job.c.worker == sa.bindparam("worker_is"))
     & sa.text(RUNNING)
 )
@@ -69,9 +71,9 @@ _renew = (
     job.update()
     .where(_held)
     .values(lease_until=sa.bindparam("until"), renewed=sa.bindparam("at"))
-    .returning(job.c.id, job.c.attempt, job.c.cancel_requested)
+    .returning(job.c.id, job.c.cancel_requested)
 )
-_look = sa.select(job.c.id, job.c.attempt, job.c.cancel_requested).where(_held)
+_look = sa.select(job.c.id, job.c.cancel_requested).where(_held)
 
 
 def exchange(
@@ -207,14 +209,14 @@ def _beat(
     held: Collection[tuple[str, str, int]],
     values: dict[str, Millis],
 ) -> Beat:
-    attempts = {job_id: attempt for _, job_id, attempt in held}
+    attempts = {(tenant, job_id): attempt for tenant, job_id, attempt in held}
     cancelled = set()
     kept = set()
-    for tenant, ids in queue.by_tenant((tenant, job_id) for tenant, job_id, _ in held):
-        scope = {"tenant_is": tenant, "ids": ids, "worker_is": worker}
-        for job_id, attempt, cancel_requested in tx.execute(statement, {**scope, **values}).all():
-            if attempt == attempts[job_id]:
-                kept.add(job_id)
-                if cancel_requested is not None:
-                    cancelled.add(job_id)
-    return Beat(frozenset(attempts.keys() - kept), frozenset(cancelled))
+    for tenant, ids in queue.by_tenant(attempts):
+        numbered = [(job_id, attempts[tenant, job_id]) for job_id in ids]
+        scope = {"tenant_is": tenant, "ids": ids, "attempts": numbered, "worker_is": worker}
+        for job_id, cancel_requested in tx.execute(statement, {**scope, **values}):
+            kept.add(job_id)
+            if cancel_requested is not None:
+                cancelled.add(job_id)
+    return Beat(frozenset(job_id for _, job_id in attempts if job_id not in kept), frozenset(cancelled))

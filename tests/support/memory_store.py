@@ -55,15 +55,15 @@ class MemoryStore(MemoryReads):
     def create_session(self, tenant: str, creation: Creation) -> tuple[Session, bool]:
         with self._lock:
             kept = self._tables.sessions.get((tenant, creation.session_id))
-            if kept is not None:
+            if kept is None:
+                session = creations.new_session(tenant, creation, self._clock())
+            else:
                 session = creations.repeat(kept, creation)
-                self._tables.write(lifecycle.Change(session))
-                return session, False
-            if creation.parent_id is not None and (tenant, creation.parent_id) not in self._tables.sessions:
+            new_parent = session is not kept and creation.parent_id is not None
+            if new_parent and (tenant, creation.parent_id) not in self._tables.sessions:
                 raise InvalidRequest(f"the parent {creation.parent_id} does not exist", field="parentID")
-            session = creations.new_session(tenant, creation, self._clock())
             self._tables.write(lifecycle.Change(session))
-            return session, True
+            return session, kept is None
 
     def update_session(self, tenant: str, session_id: str, changes: Mapping[str, Any]) -> Session:
         with self._lock:
@@ -168,10 +168,10 @@ class MemoryStore(MemoryReads):
     def retry_job(self, tenant: str, job_id: str, *, idempotency_key: str | None = None) -> Admission:
         with self._lock:
             job = self.job(tenant, job_id)
-            if job.state.is_open or job.state is State.SUCCEEDED:
-                raise JobNotRetryable(job_id, job.state)
             if self._tables.session_of(job) is None:
                 raise SessionNotFound(job.session_id)
+            if job.state.is_open or job.state is State.SUCCEEDED:
+                raise JobNotRetryable(job_id, job.state)
             message = self._tables.rows(job)[job.seq, False]
             return self.admit(
                 tenant, job.session_id, lifecycle.retried(job, message).evolve(idempotency_key=idempotency_key)
