@@ -1,0 +1,145 @@
+"""What routes take from a request: whose it is, its path and query, its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
+from starlette.concurrency import run_in_threadpool
+
+from api.means import Means
+from domain.errors import InvalidRequest
+from domain.requests.fields import Body, Directory, MessageId, SessionId, WorkspaceId
+from domain.requests.parsing import parse
+
+B = TypeVar("B", bound=Body)
+
+LARGE = 64 * 1024
+"""Bytes. Larger bodies are read in a thread, so that nobody else waits for that."""
+
+LONGEST_KEY = 255
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
+
+class Call:
+    """One request: what it works with, and whose it is."""
+
+    __slots__ = ("means", "request", "tenant")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.means: Means = request.app.state.means
+        self.tenant: str = request.scope["state"]["tenant"]
+
+
+async def _call(request: Request) -> Call:
+    return Call(request)
+
+
+def _none_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+class Location(BaseModel):
+    """The query parameters that every route takes, because OpenCode's clients send them everywhere."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    directory: Annotated[Directory | None, BeforeValidator(_none_if_empty)] = None
+    workspace: Annotated[WorkspaceId | None, BeforeValidator(_none_if_empty)] = None
+
+
+class Page(Location):
+    """The query of a list that comes in pages."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 100
+    cursor: str | None = None
+
+
+def _job_id(text: str) -> str:
+    if not text.startswith("job_") or not text.isascii() or not text[4:].isalnum() or len(text) > 64:  # noqa: PLR2004
+        raise PydanticCustomError("id", "must be 'job_' followed by 1 to 60 letters and digits")
+    return text
+
+
+JobId = Annotated[str, AfterValidator(_job_id), Field(json_schema_extra={"pattern": "^job_[A-Za-z0-9]{1,60}$"})]
+
+Caller = Annotated[Call, Depends(_call)]
+Where = Annotated[Location, Query()]
+SessionPath = Annotated[SessionId, Path(alias="sessionID")]
+MessagePath = Annotated[MessageId, Path(alias="messageID")]
+JobPath = Annotated[JobId, Path(alias="jobID")]
+
+
+def location_of(request: Request) -> Location:
+    """Read the query of a route that FastAPI does not read it for.
+
+    Raises:
+        RequestValidationError: it has an unknown parameter, or a wrong one.
+    """
+    if not request.scope["query_string"]:
+        return _NOWHERE
+    try:
+        return Location.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        raise RequestValidationError([{**fault, "loc": ("query", *fault["loc"])} for fault in faults]) from None
+
+
+_NOWHERE = Location()
+
+
+def idempotency_key(request: Request) -> str | None:
+    """Read the header `Idempotency-Key`.
+
+    Raises:
+        InvalidRequest: it is empty, longer than 255 characters, or not printable ASCII.
+    """
+    key: str | None = request.headers.get(IDEMPOTENCY_KEY)
+    if key is None or (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        return key
+    raise InvalidRequest(f"{IDEMPOTENCY_KEY}: must be 1 to {LONGEST_KEY} printable characters", field=IDEMPOTENCY_KEY)
+
+
+async def raw_body(request: Request) -> bytes:
+    """Read a body that is to be JSON.
+
+    Raises:
+        InvalidRequest: its content type says otherwise. (A web page can send forms and plain text anywhere.)
+        BodyTooLarge: it is longer than this server takes.
+    """
+    raw = await request.body()
+    if raw:
+        _check_type(request.headers.get("content-type"))
+    return raw
+
+
+def json_body(model: type[B], *, optional: bool = False) -> Callable[[Request], Awaitable[B]]:
+    """Make the dependency that reads a request; if it is optional, no body means no fields."""
+
+    async def read(request: Request) -> B:
+        raw = await raw_body(request)
+        if optional and not raw:
+            raw = b"{}"
+        if len(raw) > LARGE:
+            return await run_in_threadpool(parse, model, raw)
+        return parse(model, raw)
+
+    return read
+
+
+async def no_body(request: Request) -> None:
+    """Refuse fields where there are none."""
+    await json_body(Body, optional=True)(request)
+
+
+def _check_type(given: str | None) -> None:
+    kind, _, parameters = (given or "").lower().partition(";")
+    kind = kind.strip()
+    charset = parameters.partition("charset=")[2].strip(' "')
+    if (kind != "application/json" and not kind.endswith("+json")) or charset not in ("", "utf-8"):
+        raise InvalidRequest("Content-Type: must be application/json, in UTF-8", field="Content-Type")

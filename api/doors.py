@@ -1,0 +1,125 @@
+"""Who may come in: the layers around all routes that look at no content.
+
+A server on loopback is reachable from any web page that its user opens. So requests need a `Host` that this server
+goes by (a page cannot make its own name resolve to loopback and pass), and no `Origin` of somewhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.errors import BodyTooLarge, ForeignOrigin, PasswordWanted, StrangeHost, render
+from domain.errors import PromptqError
+from domain.settings import Settings
+
+TENANT = "default"
+"""Whose everything is, while a server has one password for all."""
+
+USER = "opencode"
+"""The user of Basic authentication, as OpenCode's clients send it."""
+
+OPEN_PATHS = frozenset({"/healthz"})
+"""Asked by whatever watches over processes, under any name and without a password. They tell nothing."""
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - names that are no names
+
+
+class Doors:
+    """Lets requests in by host, origin and password, and says whose they are (`scope["state"]["tenant"]`)."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        named = {name.strip().lower() for name in settings.allowed_hosts.split(",")}
+        self._hosts = _LOOPBACK | ({settings.host.lower().strip("[]")} | named) - _EVERYWHERE
+        self._password = settings.password.get_secret_value().encode() if settings.password else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                if scope["path"] not in OPEN_PATHS:
+                    self._check(Headers(scope=scope))
+            except PromptqError as error:
+                await render(error, scope)(scope, receive, send)
+                return
+            scope.setdefault("state", {})["tenant"] = TENANT
+        await self._app(scope, receive, send)
+
+    def _check(self, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if _name_of(host) not in self._hosts:
+            raise StrangeHost(
+                "this server does not answer to that Host; PROMPTQ_ALLOWED_HOSTS names more hosts that it answers to"
+            )
+        origin = headers.get("origin")
+        if origin is not None and _authority_of(origin) != host.lower():
+            raise ForeignOrigin("requests from web pages of other origins are not answered")
+        if self._password is not None and not self._knows(headers.get("authorization", ""), self._password):
+            raise PasswordWanted(f"this server wants its password, as Basic (user {USER!r}) or Bearer")
+
+    @staticmethod
+    def _knows(authorization: str, password: bytes) -> bool:
+        """Whether a header holds the password. Takes the same time for every wrong one of a length."""
+        scheme, _, credentials = authorization.partition(" ")
+        match scheme.lower():
+            case "bearer":
+                return hmac.compare_digest(credentials.strip().encode(), password)
+            case "basic":
+                try:
+                    given = base64.b64decode(credentials.strip(), validate=True)
+                except (binascii.Error, ValueError):
+                    return False
+                return hmac.compare_digest(given, USER.encode() + b":" + password)
+            case _:
+                return False
+
+
+class BodyLimit:
+    """Stops reading a body at its limit, whatever its `Content-Length` says: nothing larger is ever held."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        if declared.isascii() and declared.isdigit() and int(declared[:20]) > self._limit:
+            await render(BodyTooLarge(self._limit), scope)(scope, receive, send)
+            return
+        taken = 0
+
+        async def counted() -> dict[str, object]:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self._limit:
+                raise BodyTooLarge(self._limit)
+            return dict(message)
+
+        await self._app(scope, counted, send)
+
+
+def _name_of(host: str) -> str:
+    """Take the port off a `Host`, and the brackets off an IPv6 address."""
+    host = host.lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _authority_of(origin: str) -> str | None:
+    """Return `host:port` of an origin as its browser would send it in `Host`; None of `null` and nonsense."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return None
+    return parts.netloc.lower() if parts.scheme in ("http", "https") else None

@@ -1,0 +1,195 @@
+"""What goes wrong, as HTTP says it: the one module that knows statuses.
+
+Each status comes in the shape that OpenCode's document declares for the path: 400 is `{"_tag": "InvalidRequestError"}`
+on most of its paths, `{"name": "BadRequest"}` on some; 404 is `{"name": "NotFoundError"}`. What the document does not
+declare is `{"name", "data": {"message"}}`.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.replies import reply
+from domain.errors import (
+    BacklogFull,
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    PromptqError,
+    StoreIncompatible,
+    StoreUnavailable,
+)
+from domain.requests.parsing import refusal
+
+log = logging.getLogger(__name__)
+
+_KINDS = {"path": "Params", "query": "Query", "header": "Headers"}
+_KINDS_OF_FIELDS = {"sessionID": "Params", "Content-Type": "Headers", "Idempotency-Key": "Headers"}
+
+
+class BodyTooLarge(PromptqError):
+    """The body has more bytes than the server takes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit} bytes")
+
+
+class StrangeHost(PromptqError):
+    """The request was sent to a name that this server does not go by."""
+
+
+class ForeignOrigin(PromptqError):
+    """The request comes from a web page of somewhere else."""
+
+
+class PasswordWanted(PromptqError):
+    """The request has no password, or a wrong one."""
+
+
+class NoSuchRoute(PromptqError):
+    """Nothing is at this path."""
+
+
+_PLAIN: tuple[tuple[tuple[type[PromptqError], ...], str, int, dict[str, str]], ...] = (
+    ((NotFound, NoSuchRoute), "NotFoundError", 404, {}),
+    ((BodyTooLarge,), "BodyTooLargeError", 413, {"Connection": "close"}),
+    ((PasswordWanted,), "UnauthorizedError", 401, {"WWW-Authenticate": 'Basic realm="promptq", charset="UTF-8"'}),
+    ((StrangeHost, ForeignOrigin), "ForbiddenError", 403, {}),
+)
+"""Errors that say nothing but their sentence."""
+
+
+def install(app: FastAPI) -> None:
+    """Let an application answer errors with `render`."""
+    app.add_exception_handler(PromptqError, _promptq_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+
+
+def render(error: PromptqError, scope: Scope, *, kind: str | None = None) -> Response:
+    """Answer a request with an error.
+
+    Args:
+        error: what went wrong.
+        scope: the request's.
+        kind: of an invalid request: where the fault is (`Body`, `Query`, `Params`, `Headers`), if it is known.
+    """
+    match error:
+        case InvalidRequest():
+            return reply(_invalid(error, scope, kind), 400)
+        case Conflict():
+            return _named("ConflictError", str(error), 409, fields=list(error.fields))
+        case BacklogFull():
+            return _named("BacklogFullError", str(error), 429, headers={"Retry-After": str(error.retry_after_s)})
+        case StoreUnavailable():
+            _warn("store_unavailable", scope)
+            return _named("UnavailableError", str(error), 503, headers={"Retry-After": str(error.retry_after_s)})
+        case StoreIncompatible():
+            _warn("store_incompatible", scope)
+            return _named("UnavailableError", str(error), 503, headers={"Retry-After": "60"})
+    for kinds, name, status, headers in _PLAIN:
+        if isinstance(error, kinds):
+            return _named(name, str(error), status, headers=headers)
+    return failed(error, scope)
+
+
+def failed(error: Exception, scope: Scope) -> Response:
+    """Answer 500, and log where it happened: not what the error says, which may repeat content."""
+    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-5:]]
+    log.error("request_failed", extra={**_about(scope), "error": type(error).__name__, "at": " < ".join(places[::-1])})
+    return _named("UnknownError", "the server failed; its log says where", 500)
+
+
+class LastResort:
+    """The outermost layer: what nobody expected is answered with 500 and logged without content."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:  # noqa: BLE001 - the last resort
+            answer = failed(error, scope)
+            if not started:
+                await answer(scope, receive, send)
+
+
+def _invalid(error: InvalidRequest, scope: Scope, kind: str | None) -> dict[str, Any]:
+    kind = kind or _KINDS_OF_FIELDS.get(error.field or "") or ("Query" if scope["method"] == "GET" else "Body")
+    field = {} if error.field is None else {"field": error.field}
+    path: str = scope["path"]
+    if path.startswith("/session") and (path, scope["method"]) != ("/session", "GET"):
+        return {"_tag": "InvalidRequestError", "message": str(error), "kind": kind, **field}
+    return {"name": "BadRequest", "data": {"message": str(error), "kind": kind, **field}}
+
+
+def _named(
+    name: str, message: str, status: int, *, headers: dict[str, str] | None = None, fields: list[str] | None = None
+) -> Response:
+    more = {"fields": fields} if fields else {}
+    return reply({"name": name, "data": {"message": message, **more}}, status, headers)
+
+
+async def _promptq_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, PromptqError)  # noqa: S101 - what it is registered for
+    return render(error, request.scope)
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    """Answer what FastAPI found wrong in a path, a query or a header."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    faults = error.errors()
+    kind = _KINDS.get(str(faults[0]["loc"][0]), "Body")
+    return render(
+        refusal([(fault["type"], fault["msg"], fault["loc"][1:]) for fault in faults]), request.scope, kind=kind
+    )
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    method, path = request.method, request.url.path
+    match error.status_code:
+        case 404 if b"%2f" in request.scope.get("raw_path", b"").lower():
+            return render(InvalidRequest("an ID in a path must not contain a slash"), request.scope, kind="Params")
+        case 404:
+            return render(NoSuchRoute(f"there is no {method} {path}"), request.scope)
+        case 405:
+            headers = {"Allow": ", ".join(sorted(_methods(request)))}
+            return _named("MethodNotAllowedError", f"{path} does not take {method}", 405, headers=headers)
+    return _named("HTTPError", str(error.detail), error.status_code, headers=dict(error.headers or {}))
+
+
+def _methods(request: Request) -> set[str]:
+    found: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.url.path):
+            found |= route.methods or set()
+    return found
+
+
+def _warn(event: str, scope: Scope) -> None:
+    log.warning(event, extra=_about(scope))
+
+
+def _about(scope: Scope) -> dict[str, str]:
+    route = scope.get("route")
+    return {"method": scope["method"], "route": getattr(route, "path", "")}

@@ -1,0 +1,116 @@
+"""The API's process: `uvicorn --factory api.main:make_app`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from importlib.metadata import entry_points
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI
+
+from api import document, errors, health, jobs, logs, prompts, sessions
+from api.doors import BodyLimit, Doors
+from api.means import Bell, Means
+from api.shapes import VERSION
+from api.waiters import Waiters
+from domain.models import Catalog
+from domain.requests.prompts import Terms
+from domain.settings import Settings
+from storage import redis_clients
+from storage.base import Store
+from storage.notices import NoticeReader, Notices
+from storage.sql import open_store
+from tasks.doorbell import Doorbell
+
+THREADS = 64
+"""How many requests ask the store at once. On SQLite those that write together are committed together."""
+
+ENTRY_POINTS = "promptq.executors"
+
+
+def make_app() -> FastAPI:
+    """Make the application that the environment describes.
+
+    Raises:
+        ModelUnknown: `PROMPTQ_MODEL` names a model that no executor answers for.
+    """
+    settings = Settings()
+    logs.configure(settings.log_level)
+    return create_app(settings, store=lambda: open_store(settings), bell=lambda: Doorbell(settings))
+
+
+def create_app(settings: Settings, *, store: Callable[[], Store], bell: Callable[[], Bell]) -> FastAPI:
+    """Make an application; `store` and `bell` are called when it starts, and closed when it stops.
+
+    Raises:
+        ModelUnknown: the default model is one that no executor answers for.
+    """
+    catalog = Catalog({point.name for point in entry_points(group=ENTRY_POINTS)})
+    catalog.check_name(settings.model)
+    terms = Terms(catalog, echo_faults=settings.echo_faults)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+        async with _means(settings, terms, store, bell) as means:
+            app.state.means = means
+            yield
+
+    app = FastAPI(
+        title="promptq",
+        version=VERSION,
+        description="A queue for prompts, with OpenCode's HTTP API.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    for part in (prompts, jobs, sessions, health):
+        # Not include_router: it copies nothing any more, and asks every router anew at every request.
+        app.router.routes.extend(part.router.routes)
+    errors.install(app)
+    document.install(app)
+    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_middleware(Doors, settings=settings)
+    app.add_middleware(errors.LastResort)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _means(
+    settings: Settings, terms: Terms, store: Callable[[], Store], bell: Callable[[], Bell]
+) -> AsyncIterator[Means]:
+    """Open what the routes work with, and close it, in the reverse order."""
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await asyncio.to_thread(store)
+        stack.push_async_callback(asyncio.to_thread, opened.close)
+        doorbell = bell()
+        stack.push_async_callback(asyncio.to_thread, doorbell.close)
+        notices = Notices(settings.redis, settings.redis_prefix)
+        stack.callback(notices.close)
+        waiters = Waiters(opened)
+        await stack.enter_async_context(_running(waiters.run()))
+        redis = None
+        if settings.redis is not None:
+            reader = NoticeReader(settings.redis, settings.redis_prefix, waiters.hear)
+            await stack.enter_async_context(_running(reader.run()))
+            redis = redis_clients.async_client(
+                settings.redis, connections=2, connect_timeout_s=health.REDIS_S, socket_timeout_s=health.REDIS_S
+            )
+            stack.push_async_callback(redis.aclose)
+        yield Means(opened, doorbell, notices, waiters, terms, redis)
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run work that never ends beside a block."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])

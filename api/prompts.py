@@ -1,0 +1,87 @@
+"""The two routes that take prompts. What is kept of one is decided by the store; one hop to a thread does it all."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from api.calls import Call, idempotency_key, location_of, raw_body
+from api.document import ADMITTED, body, prompt_parameters
+from api.replies import reply
+from api.shapes import MessageShape, message_shape
+from api.waiters import ClientGoneError, unless_gone
+from domain.answers import answer_of
+from domain.ids import check_session_id
+from domain.jobs import Job
+from domain.messages import Message
+from domain.prompts import Admission
+from domain.requests.parsing import parse
+from domain.requests.prompts import PromptRequest
+
+router = APIRouter(tags=["prompt"])
+
+_EXTRA = {**prompt_parameters(), **body(PromptRequest)}
+
+
+@router.post("/session/{sessionID}/prompt_async", status_code=204, responses={204: ADMITTED}, openapi_extra=_EXTRA)
+async def prompt_async(request: Request) -> Response:
+    """Keep a prompt to be answered later. Creates the session if it is missing."""
+    return Response(status_code=204, headers=_headers(await _admit(Call(request))))
+
+
+@router.post(
+    "/session/{sessionID}/message", response_model=MessageShape, responses={200: ADMITTED}, openapi_extra=_EXTRA
+)
+async def prompt(request: Request) -> Response:
+    """Keep a prompt, and wait for its answer. Who hangs up cancels nothing."""
+    call = Call(request)
+    admission = await _admit(call)
+    if admission.message.job_id is None:
+        return reply(message_shape(admission.message), headers=_headers(admission))
+    try:
+        answer = await unless_gone(request, _answer(call, admission))
+    except ClientGoneError:
+        return Response(status_code=204)  # nobody reads it
+    return reply(message_shape(answer), headers=_headers(admission))
+
+
+async def _admit(call: Call) -> Admission:
+    request = call.request
+    directory = location_of(request).directory
+    raw = await raw_body(request)
+    return await run_in_threadpool(
+        _keep, call, raw, request.path_params["sessionID"], idempotency_key(request), directory or "/"
+    )
+
+
+def _keep(call: Call, raw: bytes, session_id: str, key: str | None, directory: str) -> Admission:
+    check_session_id(session_id)
+    wanted = parse(PromptRequest, raw).prompt(session_id, call.means.terms, idempotency_key=key, directory=directory)
+    admission = call.means.store.admit(call.tenant, session_id, wanted)
+    call.means.admitted(admission)
+    return admission
+
+
+async def _answer(call: Call, admission: Admission) -> Message:
+    """Wait for the assistant message of an admitted prompt."""
+    job = admission.job
+    if job is not None and job.state.is_open:
+        job = await call.means.waiters.wait_for(call.tenant, job.id, None)
+    return await run_in_threadpool(_ended_answer, call, admission, job)
+
+
+def _ended_answer(call: Call, admission: Admission, job: Job | None) -> Message:
+    prompt = admission.message
+    answer = call.means.store.answer(call.tenant, prompt.session_id, prompt.incarnation, prompt.seq)
+    if answer is not None:
+        return answer
+    # The session was deleted meanwhile, and its messages with it.
+    job = job or call.means.store.job(call.tenant, prompt.job_id or "")
+    return answer_of(admission.session, job, None, job.ended or job.created)
+
+
+def _headers(admission: Admission) -> dict[str, str]:
+    headers = {"Promptq-Session": "created" if admission.session_created else "resumed"}
+    if admission.message.job_id is not None:
+        headers["Location"] = f"/job/{admission.message.job_id}"
+    return headers

@@ -1,0 +1,315 @@
+"""Sessions, messages and jobs as the API gives them: OpenCode's shapes to the letter, and our own for jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any, Literal, NotRequired
+
+from typing_extensions import TypedDict
+
+from domain.answers import tokens
+from domain.clock import Millis
+from domain.jobs import Job, State
+from domain.messages import Message, Role, Usage
+from domain.sessions import Session
+from domain.waiting import Waiting, waiting
+
+PROJECT = "global"
+"""The project of every session, as OpenCode calls the one of directories that have none."""
+
+VERSION = version("promptq")
+
+_USER_FIELDS = ("format", "system", "tools")
+_ASSISTANT_FIELDS = ("error", "finish", "structured", "variant")
+
+
+class Tokens(TypedDict):
+    input: int
+    output: int
+    reasoning: int
+    cache: dict[str, int]
+
+
+class PromptModel(TypedDict):
+    providerID: str
+    modelID: str
+    variant: NotRequired[str]
+
+
+class SessionModel(TypedDict):
+    providerID: str
+    id: str
+    variant: NotRequired[str]
+
+
+class SessionShape(TypedDict):
+    """A session, as OpenCode's document has it."""
+
+    id: str
+    slug: str
+    projectID: str
+    workspaceID: NotRequired[str]
+    directory: str
+    path: str
+    parentID: NotRequired[str]
+    cost: float
+    tokens: Tokens
+    title: str
+    agent: NotRequired[str]
+    model: NotRequired[SessionModel]
+    version: str
+    metadata: NotRequired[Mapping[str, Any]]
+    time: dict[str, Millis]
+    permission: NotRequired[list[Any]]
+
+
+class MessageShape(TypedDict):
+    """A message and its parts, as OpenCode's document has them (`UserMessage`, `AssistantMessage`, `Part`)."""
+
+    info: dict[str, Any]
+    parts: list[dict[str, Any]]
+
+
+class StatusShape(TypedDict):
+    """What a session is doing."""
+
+    type: Literal["busy", "retry"]
+    attempt: NotRequired[int]
+    message: NotRequired[str]
+    next: NotRequired[Millis]
+
+
+WaitingShape = TypedDict(
+    "WaitingShape",
+    {"for": Literal["session", "time", "worker"], "jobID": NotRequired[str], "until": NotRequired[Millis]},
+)
+
+
+class AttemptShape(TypedDict):
+    """One try at a job."""
+
+    number: int
+    worker: str
+    started: Millis
+    ended: NotRequired[Millis]
+    outcome: NotRequired[str]
+
+
+class JobError(TypedDict):
+    """Why a job did not succeed."""
+
+    code: str
+    message: str
+
+
+class JobShape(TypedDict):
+    """A job. Times are epoch milliseconds."""
+
+    id: str
+    sessionID: str
+    messageID: str
+    assistantID: NotRequired[str]
+    state: State
+    priority: int
+    seq: int
+    attempt: int
+    charges: int
+    maxAttempts: int
+    model: str
+    time: dict[str, Millis]
+    usage: NotRequired[Tokens]
+    cost: NotRequired[float]
+    error: NotRequired[JobError]
+    waiting: NotRequired[WaitingShape]
+    retryOf: NotRequired[str]
+    batchID: NotRequired[str]
+    attempts: list[AttemptShape]
+
+
+def session_shape(session: Session) -> SessionShape:
+    """Write a session."""
+    time = {"created": session.created, "updated": session.updated}
+    if session.archived is not None:
+        time["archived"] = session.archived
+    shape: SessionShape = {
+        "id": session.id,
+        "slug": session.id,
+        "projectID": PROJECT,
+        "directory": session.directory,
+        "path": "",
+        "cost": session.cost,
+        "tokens": _tokens(session.usage),
+        "title": session.title,
+        "version": VERSION,
+        "time": time,
+    }
+    if session.workspace_id is not None:
+        shape["workspaceID"] = session.workspace_id
+    if session.parent_id is not None:
+        shape["parentID"] = session.parent_id
+    if session.agent is not None:
+        shape["agent"] = session.agent
+    if session.model is not None:
+        provider, _, model = session.model.partition("/")
+        shape["model"] = {"providerID": provider, "id": model}
+        if session.variant is not None:
+            shape["model"]["variant"] = session.variant
+    if session.metadata is not None:
+        shape["metadata"] = session.metadata
+    if session.permission is not None:
+        shape["permission"] = session.permission
+    return shape
+
+
+def message_shape(message: Message) -> MessageShape:
+    """Write a message with its parts."""
+    info = _user(message) if message.role is Role.USER else _assistant(message)
+    names = {"sessionID": message.session_id, "messageID": message.id}
+    return {"info": info, "parts": [{**part, **names} for part in message.parts]}
+
+
+def status_shape(head: Job) -> StatusShape:
+    """Write what a session is doing, by its head."""
+    if head.state is State.QUEUED and head.past_attempts:
+        last = head.past_attempts[-1]
+        return {
+            "type": "retry",
+            "attempt": last.number,
+            "message": f"attempt {last.number} ended: {last.outcome}",
+            "next": head.ready_at or 0,
+        }
+    return {"type": "busy"}
+
+
+def job_shape(job: Job, head: Job | None, now: Millis) -> JobShape:
+    """Write a job; `head` is its session's, if it is known, and `now` the time, to say what the job waits for."""
+    shape: JobShape = {
+        "id": job.id,
+        "sessionID": job.session_id,
+        "messageID": job.message_id,
+        "state": job.state,
+        "priority": job.priority,
+        "seq": job.seq,
+        "attempt": job.attempt,
+        "charges": job.charges,
+        "maxAttempts": job.max_attempts,
+        "model": job.model,
+        "time": _job_time(job),
+        "attempts": _attempts(job),
+    }
+    if job.assistant_id is not None:
+        shape["assistantID"] = job.assistant_id
+    if job.usage is not None:
+        shape["usage"] = _tokens(job.usage)
+    if job.cost is not None:
+        shape["cost"] = job.cost
+    if job.failure is not None:
+        shape["error"] = {"code": job.failure.code, "message": job.failure.message}
+    if job.retry_of is not None:
+        shape["retryOf"] = job.retry_of
+    if job.batch_id is not None:
+        shape["batchID"] = job.batch_id
+    reason = waiting(job, head, now)
+    if reason is not None:
+        shape["waiting"] = _waiting(reason)
+    return shape
+
+
+def _user(message: Message) -> dict[str, Any]:
+    detail = message.detail
+    model = _prompt_model(detail["model"])
+    if "variant" in detail:
+        model["variant"] = detail["variant"]
+    info = {
+        "id": message.id,
+        "sessionID": message.session_id,
+        "role": "user",
+        "time": {"created": message.created},
+        "agent": detail["agent"],
+        "model": model,
+    }
+    info.update({name: detail[name] for name in _USER_FIELDS if name in detail})
+    return info
+
+
+def _assistant(message: Message) -> dict[str, Any]:
+    detail = message.detail
+    model = _prompt_model(detail["model"])
+    time = {"created": message.created}
+    if "completed" in detail:
+        time["completed"] = detail["completed"]
+    info = {
+        "id": message.id,
+        "sessionID": message.session_id,
+        "role": "assistant",
+        "time": time,
+        "parentID": detail["parentID"],
+        "modelID": model["modelID"],
+        "providerID": model["providerID"],
+        "mode": detail["agent"],
+        "agent": detail["agent"],
+        "path": {"cwd": detail["path"], "root": detail["path"]},
+        "cost": detail.get("cost", 0),
+        "tokens": detail.get("tokens") or tokens(Usage()),
+    }
+    info.update({name: detail[name] for name in _ASSISTANT_FIELDS if name in detail})
+    return info
+
+
+def _prompt_model(full: str) -> PromptModel:
+    provider, _, model = full.partition("/")
+    return {"providerID": provider, "modelID": model}
+
+
+def _tokens(usage: Usage) -> Tokens:
+    return {
+        "input": usage.input,
+        "output": usage.output,
+        "reasoning": usage.reasoning,
+        "cache": {"read": usage.cache_read, "write": usage.cache_write},
+    }
+
+
+def _job_time(job: Job) -> dict[str, Millis]:
+    times = {
+        "created": job.created,
+        "notBefore": job.not_before,
+        "expiresAt": job.expires_at,
+        "started": job.started,
+        "ended": job.ended,
+    }
+    return {name: time for name, time in times.items() if time is not None}
+
+
+def _attempts(job: Job) -> list[AttemptShape]:
+    attempts: list[AttemptShape] = [
+        {
+            "number": past.number,
+            "worker": past.worker,
+            "started": past.started,
+            "ended": past.ended,
+            "outcome": past.outcome.value,
+        }
+        for past in job.past_attempts
+    ]
+    if job.attempt and (not attempts or attempts[-1]["number"] < job.attempt):
+        latest: AttemptShape = {
+            "number": job.attempt,
+            "worker": job.worker or "",
+            "started": job.attempt_started or job.created,
+        }
+        if job.ended is not None and job.outcome is not None:
+            latest["ended"] = job.ended
+            latest["outcome"] = job.outcome.value
+        attempts.append(latest)
+    return attempts
+
+
+def _waiting(reason: Waiting) -> WaitingShape:
+    shape: WaitingShape = {"for": reason.reason}
+    if reason.job_id is not None:
+        shape["jobID"] = reason.job_id
+    if reason.until is not None:
+        shape["until"] = reason.until
+    return shape
