@@ -21,7 +21,6 @@ from domain.errors import (
     MessageNotFound,
     PromptDiffers,
     SessionBusy,
-    SessionDiffers,
     SessionNotFound,
 )
 from domain.jobs import Job, State
@@ -107,9 +106,7 @@ def fork_session(
     for lock in (False, True):
         there = queue.find_session(tx, tenant, creation.session_id, lock=lock)
         if there is not None:
-            if there.created_with is None or there.created_with.get("fork") != (creation.given or {}).get("fork"):
-                raise SessionDiffers(creation.session_id, ("fork",))
-            return creating.repeat(there, creation), False
+            return creating.repeat_fork(there, creation), False
         if lock:
             break
         source = queue.find_session(tx, tenant, source_id, lock=False)

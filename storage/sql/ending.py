@@ -79,9 +79,13 @@ def abort_session(tx: Tx, tenant: str, session_id: str) -> Cancelling:
     if not of.open_total:
         return Cancelling(())
     now = tx.now()
-    change = lifecycle.cancel_all(of, queue.open_jobs(tx, of), now)
+    asked = queue.open_jobs(tx, of)
+    change = lifecycle.cancel_all(of, asked, now)
+    if not change.jobs:
+        return Cancelling(tuple(asked))
     ended = apply(tx, change, now)
-    return Cancelling(change.jobs, ended)
+    changed = {each.id: each for each in change.jobs}
+    return Cancelling(tuple(changed.get(each.id, each) for each in asked), ended)
 
 
 def update_session(tx: Tx, tenant: str, session_id: str, changes: Mapping[str, Any]) -> Session:

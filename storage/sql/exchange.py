@@ -215,7 +215,7 @@ def _beat(
     for tenant, ids in queue.by_tenant(attempts):
         numbered = [(job_id, attempts[tenant, job_id]) for job_id in ids]
         scope = {"tenant_is": tenant, "ids": ids, "attempts": numbered, "worker_is": worker}
-        for job_id, cancel_requested in tx.execute(statement, {**scope, **values}):
+        for job_id, cancel_requested in tx.execute(statement, {**scope, **values}).all():
             kept.add(job_id)
             if cancel_requested is not None:
                 cancelled.add(job_id)

@@ -1,0 +1,150 @@
+"""Every statement of a prompt's way finds its rows by an index, however many rows there are.
+
+The plans are asked for as the databases make them in earnest: SQLite's for the statement as it is sent, Postgres's for
+bound values that it does not know (the generic plan of a prepared statement).
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from domain.jobs import Outcome
+from storage.base import JobQuery, SessionQuery
+from storage.sql.store import SqlStore
+from tests.storage.actors import Worker, admit, admit_job, create, held
+from tests.support.keepers import Keeper
+
+MOSTLY_READ = re.compile(r"^(SELECT|UPDATE|DELETE)\b")
+
+
+class Sent:
+    """The statements that are sent on any engine while it listens, each with the first parameters it was sent with."""
+
+    def __init__(self) -> None:
+        self.statements: dict[str, Any] = {}
+
+    def __call__(self, _connection: Any, _cursor: Any, sql: str, parameters: Any, _context: Any, many: bool) -> None:
+        if (MOSTLY_READ.match(sql) and " FROM " in sql.replace("\n", " ")) or sql.startswith(("UPDATE", "DELETE")):
+            self.statements.setdefault(sql, parameters[0] if many else parameters)
+
+
+@pytest.fixture
+def sent() -> Iterator[Sent]:
+    listener = Sent()
+    sa.event.listen(sa.Engine, "before_cursor_execute", listener)
+    yield listener
+    sa.event.remove(sa.Engine, "before_cursor_execute", listener)
+
+
+def live_a_little(store: SqlStore) -> None:
+    """Do all that is done often."""
+    worker = Worker(store)
+    create(store)
+    for name in ("ses_a", "ses_b"):
+        for _ in range(3):
+            admit(store, name, message_id=None, idempotency_key=None)
+    admit(store, "ses_a", message_id="msg_1", priority=9)
+    admit(store, "ses_a", "other", idempotency_key="k", expires_at=1)
+    claimed = worker.claim(2)
+    store.renew(worker.name, held(*(each.job for each in claimed)), lease_ms=1000)
+    store.look(worker.name, held(*(each.job for each in claimed)))
+    for each in claimed:
+        store.history(each.job)
+        worker.finish(each.job)
+    store.cancel_job("default", admit_job(store, "ses_c").id)
+    failed = admit_job(store, "ses_d")
+    worker.finish(next(each.job for each in worker.claim() if each.job.id == failed.id), Outcome.FAILED)
+    store.retry_job("default", failed.id)
+    store.reconcile(limit=10)
+    store.prune(older_than_ms=0, limit=1)
+    store.jobs_by_id([("default", failed.id)])
+    store.messages("default", "ses_a", limit=2)
+    store.messages("default", "ses_a", limit=2, before=(3, "user"))
+    store.message("default", "ses_a", "msg_1")
+    store.answer("default", "ses_a", claimed[0].job.incarnation, 1)
+    store.sessions("default", SessionQuery(after=(2**60, "ses_a")))
+    store.sessions("default", SessionQuery(parent_id="ses_a"))
+    store.jobs("default", JobQuery(after=(2**60, "job_a")))
+    store.jobs("default", JobQuery(session_id="ses_a"))
+    store.busy_sessions("default")
+    store.abort_session("default", "ses_a")
+    store.delete_session("default", "ses_a")
+
+
+@pytest.mark.parametrize("keeper", ["sqlite"], indirect=True)
+def test_no_statement_on_sqlite_reads_a_whole_table(keeper: Keeper, store: SqlStore, sent: Sent) -> None:
+    live_a_little(store)
+    assert len(sent.statements) > 25, "the statements were seen"
+    engine = sa.create_engine(keeper.url or "")
+    scans = {}
+    with engine.connect() as connection:
+        for statement, parameters in sent.statements.items():
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            bad = [
+                step
+                for step in plan
+                if re.match(
+                    r"SCAN (job|message|session|next|head)\b(?! USING (COVERING )?INDEX job_(open|head|ready))", step
+                )
+            ]
+            if bad:
+                scans[statement] = plan
+    engine.dispose()
+    assert not scans
+
+
+@pytest.mark.parametrize("keeper", ["sqlite"], indirect=True)
+def test_the_next_head_on_sqlite_is_found_among_the_open_jobs_alone(
+    store: SqlStore, sent: Sent, keeper: Keeper
+) -> None:
+    live_a_little(store)
+    (heads,) = (statement for statement in sent.statements if "AS next" in statement)
+    engine = sa.create_engine(keeper.url or "")
+    with engine.connect() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {heads}", sent.statements[heads])]
+    engine.dispose()
+    assert any(step.startswith("SEARCH next USING") and "job_open" in step for step in plan), plan
+
+
+@pytest.mark.parametrize("keeper", ["postgres"], indirect=True)
+def test_no_statement_on_postgres_needs_a_whole_table(keeper: Keeper, store: SqlStore, sent: Sent) -> None:
+    live_a_little(store)
+    assert len(sent.statements) > 25, "the statements were seen"
+    engine = sa.create_engine(keeper.url or "")
+    scans = {}
+    with engine.connect() as connection:
+        # Over so few rows a sequential scan is cheapest; with this it is taken only where no index serves.
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        for statement, parameters in sent.statements.items():
+            numbered, names = _numbered(statement, parameters)
+            connection.exec_driver_sql(f"PREPARE asked AS {numbered}")
+            connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
+            values = ", ".join(_literal(parameters[name]) for name in names)
+            asked = f"EXPLAIN EXECUTE asked{f'({values})' if names else ''}"
+            plan = "\n".join(row[0] for row in connection.exec_driver_sql(asked.replace("%", "%%")))
+            connection.exec_driver_sql("DEALLOCATE asked")
+            if re.search(r"Seq Scan on (job|message|session)", plan):
+                scans[statement] = plan
+    engine.dispose()
+    assert not scans
+
+
+def _numbered(statement: str, parameters: Any) -> tuple[str, list[str]]:
+    """Write psycopg's `%(name)s` as `$1`, `$2`, …"""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    return re.sub(r"%\((\w+)\)s", number, statement).replace("%%", "%"), names
+
+
+def _literal(value: object) -> str:
+    if value is None:
+        return "NULL"
+    return str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
