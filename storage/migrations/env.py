@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from storage.failpoints import failpoint
 from storage.sql.schema import metadata
 
 context.configure(
@@ -9,6 +10,7 @@ context.configure(
     target_metadata=metadata,
     transactional_ddl=True,
     transaction_per_migration=True,
+    on_version_apply=lambda **_: failpoint("migrate.before_commit"),
 )
 with context.begin_transaction():
     context.run_migrations()

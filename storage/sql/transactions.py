@@ -73,11 +73,7 @@ def translated() -> Iterator[None]:
     """Turn the database's errors into promptq's."""
     try:
         yield
-    except (exc.IntegrityError, exc.DataError, exc.StatementError) as error:
-        if isinstance(error, exc.OperationalError | exc.InterfaceError | exc.InternalError):
-            raise unavailable(error) from error
-        if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
-            raise unavailable(error) from error
+    except (exc.IntegrityError, exc.DataError, exc.ProgrammingError, OverflowError, UnicodeError) as error:
         message = f"the database refused a row: {type(error.__cause__ or error).__name__}"
         raise RowRefused(message) from error
     except exc.SQLAlchemyError as error:

@@ -101,7 +101,7 @@ def test_the_next_head_on_sqlite_is_found_among_the_open_jobs_alone(
     store: SqlStore, sent: Sent, keeper: Keeper
 ) -> None:
     live_a_little(store)
-    (heads,) = (statement for statement in sent.statements if "AS next" in statement)
+    heads = next(statement for statement in sent.statements if "AS next" in statement)
     engine = sa.create_engine(keeper.url or "")
     with engine.connect() as connection:
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {heads}", sent.statements[heads])]
@@ -133,7 +133,7 @@ def test_no_statement_on_postgres_needs_a_whole_table(keeper: Keeper, store: Sql
 
 
 def _numbered(statement: str, parameters: Any) -> tuple[str, list[str]]:
-    """Write psycopg's `%(name)s` as `$1`, `$2`, …"""
+    """Write psycopg's `%(name)s` as `$1`, `$2` and so on."""
     names: list[str] = []
 
     def number(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What SQLite does when its file is full, read-only, gone or damaged: nothing is kept, everybody is told, and it mends."""
+"""What SQLite does when its disk is full or its file read-only: nothing is half kept, everybody is told, it mends."""
 
 import sqlite3
 import subprocess
