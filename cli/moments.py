@@ -45,6 +45,13 @@ def local(time: Millis) -> str:
     return datetime.fromtimestamp(time / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def local_briefly(time: Millis) -> str:
+    """Write a time for people, in ten characters: of today the time, else the date."""
+    when = datetime.fromtimestamp(time / 1000, UTC).astimezone()
+    today = datetime.now(UTC).astimezone().date()
+    return when.strftime("%H:%M:%S" if when.date() == today else "%Y-%m-%d")
+
+
 def span(ms: Millis) -> str:
     """Write a span for people, in three digits or so: `85 ms`, `1.2 s`, `3 min`, `2.5 h`."""
     if ms < _UNITS_MS["s"]:

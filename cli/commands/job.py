@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.commands.options import AsJson, Limit, Url, WaitTimeout, connect
-from cli.commands.printing import Column, out, print_facts, print_json, print_rows, when
+from cli.commands.printing import Column, out, print_facts, print_json, print_rows, when, when_briefly
 from cli.commands.waiting import answer_of, progress, report, wait_until_ended
 from cli.moments import span
 from domain.ids import new_id
@@ -25,7 +25,6 @@ _COLUMNS = (
     Column("session", gives_way=True),
     Column("state"),
     Column("attempts", justify="right"),
-    Column("model", gives_way=True),
     Column("created"),
     Column("took", justify="right"),
 )
@@ -42,8 +41,8 @@ def list_(
 ) -> None:
     """List jobs, the newest first.
 
-    Where stdout is no terminal, each is a line of tab-separated job ID, session ID, state, attempts, model, creation
-    time and how long it ran.
+    Where stdout is no terminal, each is a line of tab-separated job ID, session ID, state, attempts, creation time
+    and how long it ran.
     """
     with connect(url) as client:
         jobs = client.jobs(limit=limit, states=tuple(state or ()), session_id=session)
@@ -104,8 +103,7 @@ def _row(job: Json) -> tuple[str, ...]:
         job["sessionID"],
         job["state"],
         str(job["attempt"]),
-        job["model"],
-        when(job["time"]["created"]),
+        when_briefly(job["time"]["created"]),
         _took(job),
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cli.moments import iso, local
+from cli.moments import iso, local, local_briefly
 from domain.clock import Millis
 
 STATE_STYLES = {
@@ -47,7 +47,7 @@ def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empt
     """Print a table at a terminal, or else a line a row, its cells separated by tabs, without titles.
 
     Args:
-        columns: the columns; one titled `state` is coloured.
+        columns: the columns; states of jobs are coloured.
         rows: the cells of each row, as many as there are columns.
         empty: what people are told if there are no rows.
     """
@@ -64,13 +64,11 @@ def print_rows(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, empt
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     for column in columns:
-        table.add_column(
-            column.title, justify=column.justify, no_wrap=True, overflow="ellipsis" if column.gives_way else "fold"
-        )
+        table.add_column(column.title, justify=column.justify, no_wrap=not column.gives_way)
     for row in rows:
-        table.add_row(*(Text(cell, style=STATE_STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(cell, STATE_STYLES.get(cell, ""), no_wrap=True, overflow="ellipsis") for cell in row))
     Console().print(table)
 
 
@@ -92,6 +90,11 @@ def when(time: Millis | None) -> str:
     if time is None:
         return "-"
     return local(time) if is_for_people() else iso(time)
+
+
+def when_briefly(time: Millis) -> str:
+    """Write a time as `when`, but for people only what a list has room for."""
+    return local_briefly(time) if is_for_people() else iso(time)
 
 
 def one_line(text: str) -> str:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.commands.options import AsJson, Limit, Url, connect
-from cli.commands.printing import Column, harmless, is_for_people, out, print_facts, print_json, print_rows, when
+from cli.commands.printing import (
+    Column,
+    harmless,
+    is_for_people,
+    out,
+    print_facts,
+    print_json,
+    print_rows,
+    when,
+    when_briefly,
+)
 from cli.commands.waiting import text_of
 from cli.exits import UsageError
 from domain.ids import canonical_pairs, new_session_id, session_id_from
@@ -146,7 +156,7 @@ def _parameters(pairs: list[str]) -> dict[str, str]:
 
 def _row(session: Json) -> tuple[str, ...]:
     time = session["time"]
-    return session["id"], session["title"], when(time["created"]), when(time["updated"])
+    return session["id"], session["title"], when_briefly(time["created"]), when_briefly(time["updated"])
 
 
 def _heading(message: Json) -> str:

@@ -76,7 +76,7 @@ class Board:
     def table(self, jobs: Mapping[str, Json], messages: Mapping[str, list[Json]]) -> None:
         """Print how each session ended."""
         wide = self._console.width >= _WIDE or not self._console.is_terminal
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
         table.add_column("session", no_wrap=True)
         table.add_column("turns", justify="right")
         table.add_column("state")
