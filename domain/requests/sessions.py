@@ -139,4 +139,4 @@ class ForkSession(Body):
             InvalidRequest: the ID is an ephemeral session's.
         """
         session_id = check_durable(self.id, field="id") if self.id is not None else new_session_id()
-        return Creation(session_id=session_id, given={"source": source_id, "messageID": self.messageID})
+        return Creation(session_id=session_id, given={"fork": {"source": source_id, "messageID": self.messageID}})
