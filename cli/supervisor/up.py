@@ -146,7 +146,7 @@ class _Up:
         return Child(
             roles.api(self._settings, base),
             self._log("api"),
-            is_up=probes.http_answers(self._settings.host, self._settings.port, "/readyz"),
+            is_up=probes.http_answers(self._settings.host, self._settings.port, "/healthz"),
             patience_s=roles.API_GRACE_S + _MARGIN_S,
         )
 
