@@ -1,0 +1,83 @@
+"""Tells the world what has been committed, after the commit and best effort.
+
+Each audience (who waits for a job, who watches Flower) has a thread of its own, so that one that is slow or away holds
+up neither the other nor the engine. What is told late is old news: beyond a limit it is thrown away.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from domain.jobs import Job
+from domain.record import Record
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 10_000
+"""Commits that may wait for an audience."""
+
+
+@dataclass(frozen=True)
+class Commit(Record):
+    """What one commit changed."""
+
+    #: Jobs whose next attempt has begun.
+    claimed: Sequence[Job] = ()
+    #: Jobs whose attempt has ended, as they are now, with the attempt's number and how long it took in seconds.
+    taken: Sequence[tuple[Job, int, float]] = ()
+    #: Jobs that ended without a worker: cancelled behind others, or expired.
+    ended: Sequence[Job] = ()
+    #: Jobs whose worker was lost, before and after.
+    lost: Sequence[tuple[Job, Job]] = ()
+
+
+Audience = Callable[[Sequence[Commit]], None]
+"""Is told of all commits since it was told last. It must not raise."""
+
+
+class Outlet:
+    """One audience, and the commits that wait for it."""
+
+    def __init__(self, name: str, tell: Audience) -> None:
+        self._tell = tell
+        self._waiting: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=f"engine-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to tell."""
+        self._thread.start()
+
+    def put(self, commit: Commit) -> None:
+        """Have a commit told, soon. Never waits."""
+        if self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put(commit)
+
+    def stop(self, timeout_s: float) -> None:
+        """Tell what waits, and end; what takes longer is not told."""
+        self._waiting.put(None)
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            commits = [self._waiting.get()]
+            while not self._waiting.empty():
+                commits.append(self._waiting.get())
+            told = [commit for commit in commits if commit is not None]
+            if told:
+                self._tell(told)
+            if len(told) < len(commits):
+                return
+
+
+def terminal_jobs(commits: Sequence[Commit]) -> list[Job]:
+    """Pick the jobs that have ended: what those who wait want to hear."""
+    jobs: list[Job] = []
+    for commit in commits:
+        jobs.extend(job for job, _, _ in commit.taken if not job.state.is_open)
+        jobs.extend(commit.ended)
+        jobs.extend(after for _, after in commit.lost if not after.state.is_open)
+    return jobs

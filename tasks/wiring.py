@@ -1,0 +1,29 @@
+"""Where the two steps of a worker meet: the engine, there before any broker, and the bell, which comes and goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from tasks.doorbell import Doorbell
+from tasks.engine.engine import Engine
+
+
+class Wiring:
+    """What the steps of one worker share."""
+
+    engine: Engine
+    #: What is let go of when the engine has stopped, in this order.
+    at_end: Sequence[Callable[[], None]] = ()
+
+    def __init__(self, doorbell: Doorbell) -> None:
+        self.doorbell = doorbell
+        #: Whether all slots were full at the last look.
+        self.is_full = False
+        #: Called, in any thread, when they are not any more.
+        self.on_room: Callable[[], None] | None = None
+
+    def saturated(self, full: bool) -> None:
+        """Note whether all slots are full."""
+        self.is_full = full
+        if not full and self.on_room is not None:
+            self.on_room()
