@@ -64,9 +64,7 @@ def test_an_expired_prompt_stops_a_session_that_stops(store: Store, worker: Work
     assert worker.run() == [first.id]
 
 
-def test_an_overdue_head_that_a_claim_finds_stops_its_session_too(
-    store: Store, worker: Worker, clock: FakeClock
-) -> None:
+def test_an_overdue_head_that_a_claim_finds_stops_its_session(store: Store, worker: Worker, clock: FakeClock) -> None:
     create(store, on_failure="stop")
     admit(store, expires_at=clock.now + 10)
     behind = admit_job(store)
