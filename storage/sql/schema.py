@@ -73,12 +73,14 @@ message = sa.Table(
     sa.Column("job_state", sa.Text),
     sa.Column("failed", sa.Boolean, nullable=False),
 )
-_MESSAGE_SCOPE = (message.c.tenant, message.c.session_id, message.c.incarnation)
-sa.Index("message_id", *_MESSAGE_SCOPE, message.c.id, unique=True)
+#: Led by what they are for, not by the session as the primary key is: over a table that it has no statistics of yet,
+#: Postgres holds every index that shares a prefix for equally good, and walked through whole sessions by the wrong one.
+_MESSAGE_SCOPE = (message.c.session_id, message.c.incarnation, message.c.tenant)
+sa.Index("message_id", message.c.id, *_MESSAGE_SCOPE, unique=True)
 sa.Index(
     "message_idempotency_key",
-    *_MESSAGE_SCOPE,
     message.c.idempotency_key,
+    *_MESSAGE_SCOPE,
     unique=True,
     sqlite_where=sa.text("idempotency_key IS NOT NULL"),
     postgresql_where=sa.text("idempotency_key IS NOT NULL"),
