@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from domain.settings import Settings
@@ -20,8 +21,10 @@ def provider_of(model: str) -> str:
 class Executors:
     """The executors of one worker, used from one event loop."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, factories: Mapping[str, ExecutorFactory] | None = None) -> None:
+        """Make an empty registry; `factories`, by provider, come before the installed entry points."""
         self._settings = settings
+        self._factories = dict(factories or {})
         self._loaded: dict[str, Executor] = {}
         self._loading = asyncio.Lock()
 
@@ -51,12 +54,17 @@ class Executors:
             await executor.aclose()
 
     def _make(self, provider: str) -> Executor:
-        found = [point for point in entry_points(group=ENTRY_POINTS) if point.name == provider]
-        if not found:
-            raise PermanentError("model_unknown", f"no executor answers for the provider {provider!r}")
-        try:
-            factory: ExecutorFactory = found[0].load()
-        except (ImportError, AttributeError) as error:
-            log.exception("executor_unavailable", extra={"provider": provider})
-            raise TransientError("executor_unavailable", f"this worker cannot load {provider!r}") from error
+        factory = self._factories.get(provider) or _installed(provider)
         return factory(self._settings)
+
+
+def _installed(provider: str) -> ExecutorFactory:
+    found = [point for point in entry_points(group=ENTRY_POINTS) if point.name == provider]
+    if not found:
+        raise PermanentError("model_unknown", f"no executor answers for the provider {provider!r}")
+    try:
+        factory: ExecutorFactory = found[0].load()
+    except (ImportError, AttributeError) as error:
+        log.exception("executor_unavailable", extra={"provider": provider})
+        raise TransientError("executor_unavailable", f"this worker cannot load {provider!r}") from error
+    return factory

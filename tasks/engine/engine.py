@@ -19,7 +19,7 @@ from tasks.engine.exchanging import Exchanger
 from tasks.engine.leases import LeaseKeeper
 from tasks.engine.outlets import Audience, Commit, Outlet
 from tasks.engine.running import Runner
-from tasks.engine.slots import Attempt, Slots, Stop
+from tasks.engine.slots import PATIENCE_S, Attempt, Slots, Stop
 from tasks.engine.threads import EngineThread
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ class Engine:
         ring: Callable[[], None] = _nothing,
         saturated: Callable[[bool], None] = _nothing,
         failed: Callable[[], None] = _nothing,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Put an engine together; nothing runs yet.
 
@@ -63,10 +64,11 @@ class Engine:
             ring: tells the other workers that there may be work for them. It must not wait.
             saturated: is told when all slots have been filled (True) and when one stayed empty (False).
             failed: is called, perhaps more than once, when the engine cannot go on.
+            patience_s: how long an executor may take to let go when told to, and the event loop to answer.
         """
         self.worker = new_worker_id()
         self._ring = ring
-        self._slots = Slots(settings.concurrency)
+        self._slots = Slots(settings.concurrency, patience_s)
         self._event_loop = EventLoop(failed)
         self._runner = Runner(self._event_loop, executors, store, self._slots, ended=self._on_ended)
         self._outlets = [Outlet(name, tell) for name, tell in (audiences or {}).items()]

@@ -154,7 +154,7 @@ class Exchanger:
             log.info("store_answers_again")
             self._ceiling_s = FIRST_PAUSE_S
         failpoint("engine.after_exchange")
-        attempts = [Attempt(claimed) for claimed in got.claimed]
+        attempts = [Attempt(claimed, self._slots.patience_s) for claimed in got.claimed]
         self._slots.release(ended)
         if attempts:
             self._slots.add(attempts)

@@ -27,9 +27,6 @@ log = logging.getLogger(__name__)
 LOOK_S = (0.8, 1.0)
 """The time between two looks at what is lost or cancelled."""
 
-STUCK_S = 5.0
-"""An event loop that has not answered for so long is stuck: an executor blocks it. Nothing more is claimed then."""
-
 
 class LeaseKeeper:
     """The body of the thread that keeps leases."""
@@ -59,6 +56,7 @@ class LeaseKeeper:
         self._renew_at = 0.0
         self._silence_s = 0.0
         self._away = False
+        self._stuck_s = slots.patience_s
 
     def end(self) -> None:
         """Have the thread end."""
@@ -113,9 +111,10 @@ class LeaseKeeper:
         self._runner.stop([attempt for attempt in held if attempt.job.id in beat.cancelled], Stop.CANCELLED)
 
     def _watch_the_loop(self) -> None:
-        was_stuck = self._silence_s > STUCK_S
+        """Claim nothing while an executor blocks the event loop: nobody would run it."""
+        was_stuck = self._silence_s > self._stuck_s
         self._silence_s = self._event_loop.silence_s()
-        is_stuck = self._silence_s > STUCK_S
+        is_stuck = self._silence_s > self._stuck_s
         if is_stuck != was_stuck:
             self._exchanger.pause(paused=is_stuck)
             log.error("event_loop_stuck" if is_stuck else "event_loop_answers_again")
@@ -125,4 +124,4 @@ class LeaseKeeper:
     @property
     def _loop_is_dead(self) -> bool:
         """Whether the loop has been stuck for longer than a lease: its prompts are better run elsewhere."""
-        return self._silence_s > max(self._lease_s, 2 * STUCK_S)
+        return self._silence_s > max(self._lease_s, 2 * self._stuck_s)

@@ -88,7 +88,7 @@ class Runner:
     def _stop_one(self, attempt: Attempt, why: Stop) -> None:
         if attempt.ended is not None or attempt.stop is not None:
             return
-        attempt.stop_by = min(attempt.stop_by, attempt.began + attempt.runtime_s + PATIENCE_S)
+        attempt.stop_by = min(attempt.stop_by, attempt.began + attempt.runtime_s + self._slots.patience_s)
         attempt.stop = why
         # A task that is cancelled before its first step never runs, and could not say how it ended.
         if attempt.task is not None and attempt.entered:

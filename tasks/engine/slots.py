@@ -56,7 +56,8 @@ class Attempt:
         "task",
     )
 
-    def __init__(self, claimed: Claimed) -> None:
+    def __init__(self, claimed: Claimed, patience_s: float = PATIENCE_S) -> None:
+        """Take a claimed job; `patience_s` is how long its executor may take to let go."""
         job = claimed.job
         self.claimed = claimed
         self.job: Job = job
@@ -70,7 +71,7 @@ class Attempt:
         self.entered = False
         #: Why it was told to stop, and when it is given up if it does not. Written by the event loop.
         self.stop: Stop | None = None
-        self.stop_by = self.began + job.timeout_ms / 1000 + PATIENCE_S
+        self.stop_by = self.began + job.timeout_ms / 1000 + patience_s
         #: Written under the lock of `Slots`, once.
         self.end: AttemptEnd | None = None
         self.ended: float | None = None
@@ -117,8 +118,9 @@ class Attempt:
 class Slots:
     """What is held and what has ended. Safe to use from many threads."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, patience_s: float = PATIENCE_S) -> None:
         self._capacity = capacity
+        self.patience_s = patience_s
         self._lock = threading.Lock()
         self._held: dict[tuple[str, str, int], Attempt] = {}
         self._ended: list[Attempt] = []
