@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 _WIDE = 100
 """From so many columns on, a session's owner has room beside its ID."""
 
+_FILE_WIDTH = 120
+"""How wide the table is where there is no terminal."""
+
 _LINE_EVERY = 10
 """Where there is no terminal, so many answers make a line."""
 
@@ -38,16 +42,16 @@ class Board:
     """Shows how the prompts of a file are getting on."""
 
     def __init__(self, lines: Sequence[Line], console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or Console(highlight=False, width=None if sys.stdout.isatty() else _FILE_WIDTH)
         self._sessions = by_session(lines)
         self._total = len(lines)
         self._began = time.monotonic()
         self._live: Live | None = None
         self._answered = 0
 
-    def say(self, sentence: str, *, style: str = "") -> None:
-        """Print a line; it may have rich's markup."""
-        self._console.print(sentence, style=style or None, soft_wrap=not self._console.is_terminal)
+    def say(self, sentence: str) -> None:
+        """Print a line; it may have rich's markup. It is not broken, so that a path in it can be copied."""
+        self._console.print(sentence, soft_wrap=True)
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -56,9 +60,11 @@ class Board:
         if not self._console.is_terminal:
             yield
             return
-        with Live(console=self._console, transient=True, auto_refresh=False) as self._live:
-            yield
-        self._live = None
+        try:
+            with Live(console=self._console, transient=True, auto_refresh=False) as self._live:
+                yield
+        finally:
+            self._live = None
 
     def show(self, jobs: Mapping[str, Json]) -> None:
         """Show how the jobs are.
@@ -75,13 +81,13 @@ class Board:
 
     def table(self, jobs: Mapping[str, Json], messages: Mapping[str, list[Json]]) -> None:
         """Print how each session ended."""
-        wide = self._console.width >= _WIDE or not self._console.is_terminal
+        wide = self._console.width >= _WIDE
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
         table.add_column("session", no_wrap=True)
-        table.add_column("turns", justify="right")
-        table.add_column("state")
+        table.add_column("turns", justify="right", no_wrap=True)
+        table.add_column("state", no_wrap=True)
         table.add_column("attempts", no_wrap=True)
-        table.add_column("last answer", no_wrap=True, overflow="ellipsis", ratio=1)
+        table.add_column("last answer", ratio=1)
         table.add_column("time", justify="right", no_wrap=True)
         for session, lines in self._sessions.items():
             mine = [jobs[f"{session}/{line.message_id}"] for line in lines]
@@ -97,7 +103,7 @@ class Board:
                 str(len(mine)),
                 Text(state, STATE_STYLES.get(state, "red")),
                 Text(" ").join(Text(str(job["attempt"]), "" if job["attempt"] == 1 else "bold yellow") for job in mine),
-                one_line(text_of(last)),
+                Text(one_line(text_of(last)), no_wrap=True, overflow="ellipsis"),
                 span(took),
             )
         self._console.print(table)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from cli.demo import checks, prompts
 from cli.demo.board import Board, code
-from cli.demo.stack import Stack
+from cli.demo.stack import WORKERS, Stack
 from cli.exits import CommandError, Interrupted
+from cli.moments import span
 from domain.clock import system_clock
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def play() -> None:
             with _undisturbed():
                 board.say("[dim]Stopping everything …[/]")
                 stack.remove()
-    board.say(f"Stopped, and removed {code(stack.directory)}.")
+    board.say(f"[dim]Stopped, and removed {stack.directory}[/]")
     if complaints:
         for complaint in complaints:
             board.say(f"[bold red]wrong:[/] {complaint}")
@@ -68,18 +69,17 @@ def _play(lines: Sequence[Line], board: Board, stack: Stack) -> list[str]:
     sessions = len(prompts.by_session(lines))
     board.say(f"[dim]Starting a promptq of its own in {stack.directory} …[/]")
     up = stack.start()
-    workers = ", ".join(name for name in up.children if name.startswith("worker"))
-    board.say(f"API on {code(up.url)}" + (f", Flower on {code(up.flower)}" if up.flower else "") + f", {workers}")
-    board.say(
-        f"{code(len(lines))} prompts for {code(sessions)} sessions that do not exist yet. "
-        "The model is echo/echo, offline: it thinks a little and answers with the prompt's own text."
-    )
+    board.say(f"API {code(up.url)}" + (f", Flower {code(up.flower)}" if up.flower else "") + f", {WORKERS} workers")
+    board.say(f"{code(len(lines))} prompts for {code(sessions)} sessions that do not exist yet.")
+    board.say("The model is echo/echo, offline: it waits a little and answers with the prompt's own text.\n")
     with Client(stack.address(up)) as client:
         with board.live():
             accepted = _post(client, lines)
             jobs = _watch(client, board, stack, len(lines))
         messages = {session: client.messages(session) for session in prompts.by_session(lines)}
+        board.say("")
         board.table({_name(job): job for job in jobs}, messages)
+        board.say("")
         complaints = checks.order(jobs) + checks.once(accepted, jobs) + checks.answers(lines, messages)
         if not any(job["attempt"] > 1 for job in jobs):
             complaints.append("the killed worker's prompts show no second attempt")
@@ -101,25 +101,46 @@ def _watch(client: Client, board: Board, stack: Stack, total: int) -> list[Json]
         CommandError: they have not ended in time.
     """
     give_up_at = time.monotonic() + _ALL_ANSWERED_WITHIN_S
-    killed: tuple[str, int] | None = None
-    held: set[str] = set()
+    loss: _Loss | None = None
     while True:
         jobs = client.jobs(limit=total + 1)
         board.show({_name(job): job for job in jobs})
         answered = sum(job["state"] == "succeeded" for job in jobs)
         if answered == total:
             return jobs
-        if killed is None and answered >= total * _KILL_AFTER:
-            killed, held = _kill_one(jobs, board, stack)
-        elif killed is not None and held and _is_back(killed, stack):
-            board.say(f"[green]{killed[0]} is back[/]; what it had held runs again, as attempt 2")
-            killed, held = ("", 0), set()
+        if loss is not None:
+            loss.follow(jobs, board, stack)
+        elif answered >= total * _KILL_AFTER:
+            loss = _kill_one(jobs, board, stack)
         if time.monotonic() > give_up_at or any(job["state"] in ("failed", "cancelled", "expired") for job in jobs):
             raise CommandError(f"only {answered} of {total} prompts were answered; that must not be.")
         time.sleep(_LOOK_EVERY_S)
 
 
-def _kill_one(jobs: Sequence[Json], board: Board, stack: Stack) -> tuple[tuple[str, int] | None, set[str]]:
+class _Loss:
+    """What became of a worker that was killed, and of what it ran; each is said once."""
+
+    def __init__(self, worker: str, pid: int, held: set[str]) -> None:
+        self._worker = worker
+        self._pid = pid
+        self._held = held
+        self._at = time.monotonic()
+        self._is_back = False
+        self._taken_over = False
+
+    def follow(self, jobs: Sequence[Json], board: Board, stack: Stack) -> None:
+        after = f"after {time.monotonic() - self._at:.1f} s"
+        pid = stack.children().get(self._worker)
+        if not self._is_back and pid not in (None, self._pid):
+            self._is_back = True
+            board.say(f"[green]{self._worker} was started again[/] {after} (pid {pid})")
+        lost = [job for job in jobs if job["id"] in self._held and job["attempt"] > 1]
+        if not self._taken_over and len(lost) == len(self._held):
+            self._taken_over = True
+            board.say(f"[green]What it ran was taken over[/] {after}, when its leases had run out: attempt 2")
+
+
+def _kill_one(jobs: Sequence[Json], board: Board, stack: Stack) -> _Loss | None:
     """Kill the worker that is in the middle of most prompts, unless none is right now."""
     now = system_clock()
     held: dict[str, set[str]] = {}
@@ -130,20 +151,15 @@ def _kill_one(jobs: Sequence[Json], board: Board, stack: Stack) -> tuple[tuple[s
     children = stack.children()
     for worker, ids in sorted(held.items(), key=lambda item: -len(item[1])):
         for name, pid in children.items():
-            if len(ids) >= _FEWEST_HELD and name.startswith("worker") and worker.startswith(f"{name}@"):
+            # A worker's ID is its host, its process number and a random number, with colons between.
+            if len(ids) >= _FEWEST_HELD and worker.split(":")[-2:-1] == [str(pid)]:
                 stack.kill(pid)
+                running = sum(job["state"] == "running" and job["attempts"][-1]["worker"] == worker for job in jobs)
                 board.say(
-                    f"[bold red]Killed {name}[/] (SIGKILL, pid {pid}), on purpose, in the middle of "
-                    f"{code(len(ids))} prompts"
+                    f"[bold red]Killed {name}[/] on purpose (SIGKILL, pid {pid}) while it ran {code(running)} prompts"
                 )
-                return (name, pid), ids
-    return None, set()
-
-
-def _is_back(killed: tuple[str, int], stack: Stack) -> bool:
-    name, old = killed
-    pid = stack.children().get(name)
-    return pid is not None and pid != old
+                return _Loss(name, pid, ids)
+    return None
 
 
 def _post_again(
@@ -158,20 +174,22 @@ def _post_again(
     board.say(f"The same {code(len(lines))} prompts again, under the same message IDs …")
     began = time.monotonic()
     repeated = _post(client, lines)
-    took = time.monotonic() - began
+    took = span(round((time.monotonic() - began) * 1000))
     known = sum(before == now for before, now in zip(accepted, repeated, strict=True))
     jobs_now = client.jobs(limit=len(lines) + 100)
     messages_now = {session: client.messages(session) for session in messages}
     board.say(
-        f"{code(known)} of {code(len(lines))} were known, and got the job that they had, in {took:.1f} s; "
-        f"{code(len(jobs_now) - len(jobs))} new jobs, nothing ran twice"
-        if jobs_now == jobs
-        else f"{known} of {len(lines)} were known"
+        f"{code(known)} of {code(len(lines))} were known and got the job that they had, in {took}; "
+        f"new jobs: {code(len(jobs_now) - len(jobs))}, new attempts: {code(_attempts(jobs_now) - _attempts(jobs))}"
     )
     complaints = checks.unchanged((jobs, messages), (jobs_now, messages_now))
     if known != len(lines):
         complaints.append(f"{len(lines) - known} prompts got another job the second time")
     return complaints
+
+
+def _attempts(jobs: Sequence[Json]) -> int:
+    return sum(job["attempt"] for job in jobs)
 
 
 def _name(job: Json) -> str:
