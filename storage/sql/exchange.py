@@ -22,6 +22,9 @@ from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, job_of, message_of
 from storage.sql.schema import READY, RUNNING, job, message
 from storage.sql.transactions import Tx
 
+MOST_LOOKS = 4
+"""How often one exchange looks for heads while what it finds is overdue or held by others."""
+
 _RANKS = ", ".join(f"({rank})" for rank in range(PRIORITIES - 1, -1, -1))
 _ready_ranks = sa.text(
     f"SELECT column1 FROM (VALUES {_RANKS}) AS ranks WHERE EXISTS (SELECT 1 FROM job"  # noqa: S608 - constants
@@ -144,23 +147,35 @@ def _finish(  # noqa: PLR0917 - one step of `exchange`, which owns the lists
 def _claim(  # noqa: PLR0917 - one step of `exchange`
     tx: Tx, worker: str, slots: int, lease_ms: Millis, suspects: int, now: Millis, ended: list[Job]
 ) -> list[Claimed]:
-    candidates = _candidates(tx, slots, suspects, now)
-    if not candidates:
-        return []
-    sessions = queue.lock_sessions(tx, ((head.tenant, head.session_id) for head in candidates), skip_locked=True)
+    """Fill the slots. Heads that turn out overdue, or held by others, cost nobody else the slot: it looks again."""
     begun: list[Job] = []
-    for head in candidates:
-        of = sessions.get((head.tenant, head.session_id))
-        if of is None or of.incarnation != head.incarnation:
-            continue
-        if lifecycle.is_overdue(head, now):
-            change = stop_behind(tx, lifecycle.expire(of, head, now), now)
-            queue.save_change(tx, change)
-            queue.stamp_heads(tx, (change.session,), now)
-            ended += (each for each in change.jobs if not each.state.is_open)
-        elif lifecycle.is_claimable(head, now):
-            begun.append(lifecycle.claim(head, worker, now, lease_ms=lease_ms))
-    queue.save_jobs(tx, begun)
+    sessions: dict[tuple[str, str], Session] = {}
+    passed: set[str] = set()
+    for _ in range(MOST_LOOKS):
+        found = _candidates(tx, slots - len(begun) + len(passed), suspects, now)
+        fresh = [head for head in found if head.id not in passed]
+        locked = queue.lock_sessions(tx, ((head.tenant, head.session_id) for head in fresh), skip_locked=True)
+        more: list[Job] = []
+        again = False
+        for head in fresh:
+            of = locked.get((head.tenant, head.session_id))
+            if of is None or of.incarnation != head.incarnation:
+                passed.add(head.id)
+                again = True
+            elif lifecycle.is_overdue(head, now):
+                change = stop_behind(tx, lifecycle.expire(of, head, now), now)
+                queue.save_change(tx, change)
+                queue.stamp_heads(tx, (change.session,), now)
+                ended += (each for each in change.jobs if not each.state.is_open)
+                again = True
+            elif lifecycle.is_claimable(head, now):
+                more.append(lifecycle.claim(head, worker, now, lease_ms=lease_ms))
+                suspects -= head.is_suspect
+        queue.save_jobs(tx, more)
+        begun += more
+        sessions.update(locked)
+        if not again or len(begun) == slots:
+            break
     prompts = {}
     for tenant, ids in queue.by_tenant((each.tenant, each.id) for each in begun):
         for row in tx.execute(_prompts, {"tenant": tenant, "ids": ids}).all():

@@ -12,6 +12,7 @@ from domain.jobs import CancelScope, Failure, Job, Outcome, PastAttempt, State
 from domain.messages import Message, Role, Usage
 from domain.sessions import Session
 from storage.sql.schema import job, message, session
+from storage.sql.transactions import RowRefused
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -53,8 +54,15 @@ Row = Sequence[Any] | sa.Row[Any]
 
 
 def dumps(value: object) -> str:
-    """Encode JSON."""
-    return _encoder.encode(value).decode()
+    """Encode JSON.
+
+    Raises:
+        RowRefused: JSON has no way to write it.
+    """
+    try:
+        return _encoder.encode(value).decode()
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise RowRefused(f"the row cannot be written as JSON: {type(error).__name__}") from error
 
 
 def session_row(value: Session) -> dict[str, Any]:

@@ -28,6 +28,8 @@ from domain.sessions import Creation, Session
 from storage.base import Beat, Cancelling, Exchange, Reconciled
 from tests.support.memory_reads import MemoryReads
 
+#: As the real keepers: how often one exchange looks while what it finds is overdue.
+MOST_LOOKS = 4
 INTERRUPTED = "interrupted by a later prompt"
 STOPPED = "an earlier prompt of the session did not succeed"
 
@@ -221,12 +223,17 @@ class MemoryStore(MemoryReads):
                 ended += [behind for behind in self._apply(change, now) if behind.id != each.job_id]
                 taken.append(self.job(each.tenant, each.job_id))
             claimed: list[Claimed] = []
-            for head in self._candidates(now, slots, suspects):
-                if lifecycle.is_overdue(head, now):
+            for _ in range(MOST_LOOKS):
+                heads = self._candidates(now, slots - len(claimed), suspects)
+                overdue = [head for head in heads if lifecycle.is_overdue(head, now)]
+                for head in overdue:
                     session = self.session(head.tenant, head.session_id)
                     ended += self._apply(lifecycle.expire(session, head, now), now)
-                else:
-                    claimed.append(self._claim(head, worker, now, lease_ms))
+                begun = [self._claim(head, worker, now, lease_ms) for head in heads if head not in overdue]
+                claimed += begun
+                suspects -= sum(each.job.is_suspect for each in begun)
+                if not overdue:
+                    break
             waiting = [job.ready_at for job in self._tables.queued_heads() if job.ready_at and job.ready_at > now]
             return Exchange(
                 tuple(taken),

@@ -1,0 +1,119 @@
+"""What others hold, and what the database will not take, stops nobody else."""
+
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy as sa
+
+from domain.jobs import AttemptEnd, Failure, Outcome, State
+from storage.base import Store
+from tests.storage.actors import LEASE_MS, Worker, admit, admit_job, finished
+from tests.support.clocks import FakeClock
+from tests.support.keepers import Keeper
+
+postgres_only = pytest.mark.parametrize("keeper", ["postgres"], indirect=True)
+databases_only = pytest.mark.parametrize("keeper", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture
+def outsider(keeper: Keeper) -> Iterator[sa.Connection]:
+    """A connection of a process that may freeze in its transaction."""
+    assert keeper.url is not None
+    engine = sa.create_engine(keeper.url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        yield connection
+        connection.rollback()
+    engine.dispose()
+
+
+def freeze(outsider: sa.Connection, session_id: str) -> None:
+    """Hold a session's lock."""
+    outsider.execute(sa.text("SELECT 1 FROM session WHERE id = :id FOR UPDATE"), {"id": session_id})
+
+
+@postgres_only
+def test_a_claim_passes_sessions_that_others_hold(store: Store, worker: Worker, outsider: sa.Connection) -> None:
+    held, free = admit_job(store, "ses_held", priority=9), admit_job(store, "ses_free")
+    freeze(outsider, "ses_held")
+    assert [each.job.id for each in worker.claim()] == [free.id]
+    outsider.rollback()
+    assert [each.job.id for each in worker.claim()] == [held.id]
+
+
+@postgres_only
+def test_a_held_session_that_is_first_does_not_cost_others_their_slots(
+    store: Store, worker: Worker, outsider: sa.Connection
+) -> None:
+    admit(store, "ses_held", priority=9)
+    free = {admit_job(store, f"ses_{number}").id for number in range(3)}
+    freeze(outsider, "ses_held")
+    claimed = [each.job.id for _ in range(4) for each in worker.claim(1)]
+    assert set(claimed) == free
+
+
+@postgres_only
+def test_mending_passes_sessions_that_others_hold(
+    store: Store, worker: Worker, clock: FakeClock, outsider: sa.Connection
+) -> None:
+    lost = [admit_job(store, name) for name in ("ses_held", "ses_free")]
+    worker.claim()
+    late = [admit_job(store, f"{name}_late", expires_at=clock.now + 1) for name in ("ses_held", "ses_free")]
+    for name in ("ses_held", "ses_held_late"):
+        freeze(outsider, name)
+    clock.advance(LEASE_MS)
+    mended = store.reconcile(limit=10)
+    assert [before.id for before, _ in mended.lost] == [lost[1].id]
+    assert [job.id for job in mended.ended] == [late[1].id]
+    outsider.rollback()
+    mended = store.reconcile(limit=10)
+    assert [before.id for before, _ in mended.lost] == [lost[0].id]
+    assert [job.id for job in mended.ended] == [late[0].id]
+
+
+@databases_only
+@pytest.mark.parametrize("poison", [object(), "\ud800"], ids=["no JSON", "half a character"])
+def test_an_end_that_cannot_be_kept_is_split_out_and_its_neighbours_are_taken(
+    store: Store, worker: Worker, poison: object
+) -> None:
+    for number in range(5):
+        admit(store, f"ses_{number}")
+    more = admit_job(store, "ses_more")
+    jobs = sorted((each.job for each in worker.claim(5)), key=lambda job: job.session_id)
+    ends = [finished(job) for job in jobs]
+    ends[2] = finished(jobs[2]).evolve(end=AttemptEnd(Outcome.SUCCEEDED, parts=[{"type": "text", "text": poison}]))
+    told = store.exchange("w1", ends, slots=3, lease_ms=LEASE_MS)
+    assert {job.id for job in told.taken} == {job.id for job in jobs if job is not jobs[2]}
+    assert [end.job_id for end, _ in told.refused] == [jobs[2].id]
+    assert [each.job.id for each in told.claimed] == [more.id]
+    assert store.job("default", jobs[2].id) == jobs[2]
+    failure = Failure("internal_error", "the answer could not be kept")
+    store.exchange("w1", [finished(jobs[2], Outcome.FAILED, failure=failure)], slots=0, lease_ms=LEASE_MS)
+    assert store.job("default", jobs[2].id).state is State.FAILED
+
+
+@databases_only
+def test_an_answer_whose_id_a_caller_has_taken_does_not_stop_its_session(
+    store: Store, worker: Worker, clock: FakeClock
+) -> None:
+    """A caller sees the ID of a running answer and may, against all sense, post a prompt under it."""
+    first = admit_job(store)
+    running = worker.claim_one()
+    second = admit_job(store, message_id=running.assistant_id)
+    worker.finish(running)
+    clock.advance(LEASE_MS)
+    store.reconcile(limit=10)
+    assert worker.run()[-1] == second.id
+    assert {store.job("default", job.id).state for job in (first, second)} == {State.SUCCEEDED}
+
+
+@databases_only
+def test_a_head_that_lost_its_stamp_is_stamped_again(store: Store, worker: Worker, outsider: sa.Connection) -> None:
+    job = admit_job(store)
+    admit(store, "ses_b")
+    outsider.execute(sa.text("UPDATE job SET ready_at = NULL WHERE id = :id"), {"id": job.id})
+    outsider.commit()
+    assert job.id not in [each.job.id for each in worker.claim()]
+    mended = store.reconcile(limit=10)
+    assert (mended.stamped, mended.woke) == (1, True)
+    assert worker.run() == [job.id]
+    assert store.reconcile(limit=10).stamped == 0
