@@ -18,7 +18,8 @@ def new_session(tenant: str, creation: Creation, now: Millis) -> Session:
     """Make a session that nothing has been said in."""
     title = creation.title
     if title is None:
-        title = f"New session - {datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec='milliseconds')}"
+        moment = datetime.fromtimestamp(now / 1000, UTC).isoformat(timespec="milliseconds")
+        title = f"New session - {moment.replace('+00:00', 'Z')}"
     return Session(
         tenant=tenant,
         id=creation.session_id,

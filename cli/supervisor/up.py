@@ -35,6 +35,9 @@ _LEFTOVER_PATIENCE_S = 2.0
 
 _READY_WITHIN_S = 60.0
 
+#: Lines of the migration that are looked through for what the operator should know.
+_MIGRATE_LINES = 5
+
 
 @dataclass(frozen=True)
 class Wishes:
@@ -110,7 +113,12 @@ class _Up:
             self._start_valkey()
         self._voice.starting("Bringing the database up to date")
         base = dict(os.environ)
-        self._supervisor.finish(roles.migrate(self._settings, base), self._log("migrate"))
+        log = self._log("migrate")
+        self._supervisor.finish(roles.migrate(self._settings, base), log)
+        for line in log.last_lines(_MIGRATE_LINES):
+            _, _, warning = line.partition("warning: ")
+            if warning:
+                self._voice.warn(warning)
         self._voice.starting(
             "Starting API, worker and Flower" if self._wishes.with_flower else "Starting API and worker"
         )

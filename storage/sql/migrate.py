@@ -17,7 +17,7 @@ from alembic import command
 
 from domain.errors import PromptqError, StoreIncompatible
 from domain.settings import Settings
-from storage.sql.opening import backend_of
+from storage.sql.opening import backend_of, warning_about
 from storage.sql.sqlite import sqlite_engine
 from storage.sql.transactions import translated
 from storage.sql.versions import alembic_config, head_revision, is_known, revision_of
@@ -83,11 +83,15 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
 
 def main() -> int:
     """Migrate what the environment names, and say so."""
+    settings = Settings()
     try:
-        before, after = upgrade(Settings())
+        before, after = upgrade(settings)
+        warning = warning_about(settings.sql_url)
     except PromptqError as error:
         sys.stderr.write(f"promptq migrate: {error}\n")
         return 1
+    if warning:
+        sys.stderr.write(f"promptq migrate: warning: {warning}\n")
     sys.stdout.write(f"database at revision {after}\n" if before == after else f"database migrated to {after}\n")
     return 0
 

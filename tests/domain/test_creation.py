@@ -29,7 +29,7 @@ def conversation(*turns: Outcome | None) -> tuple[Session, list[Message]]:
 
 
 def test_a_session_without_a_title_is_called_by_its_time() -> None:
-    assert a_session().title == "New session - 2027-01-15T08:00:00.000+00:00"
+    assert a_session().title == "New session - 2027-01-15T08:00:00.000Z"
     assert a_session(title="").title == ""
 
 
