@@ -1,5 +1,6 @@
 """The `promptq` command: assembles its subcommands, and ends with a sentence where one refuses."""
 
+import io
 import sys
 
 import typer
@@ -32,6 +33,9 @@ app.command(rich_help_panel=_ROLES)(roles.migrate)
 
 def main() -> None:
     """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # not every terminal can show what is said
     try:
         app()
     except Refusal as refusal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from cli.demo import checks, prompts
@@ -51,9 +51,9 @@ def play() -> None:
         except KeyboardInterrupt:
             raise Interrupted("interrupted; everything that the demo started is stopped and removed.") from None
         finally:
-            with _undisturbed():
+            with _undisturbed(), ExitStack() as last:
+                last.callback(stack.remove)  # also where nobody reads what is said any more
                 board.say("[dim]Stopping everything …[/]")
-                stack.remove()
     board.say(f"[dim]Stopped, and removed {stack.directory}[/]")
     if complaints:
         for complaint in complaints:
@@ -71,7 +71,7 @@ def _play(lines: Sequence[Line], board: Board, stack: Stack) -> list[str]:
     up = stack.start()
     board.say(f"API {code(up.url)}" + (f", Flower {code(up.flower)}" if up.flower else "") + f", {WORKERS} workers")
     board.say(f"{code(len(lines))} prompts for {code(sessions)} sessions that do not exist yet.")
-    board.say("The model is echo/echo, offline: it waits a little and answers with the prompt's own text.\n")
+    board.say("The model is echo/echo: offline, it repeats the prompt after a short wait.\n")
     with Client(stack.address(up)) as client:
         with board.live():
             accepted = _post(client, lines)
@@ -178,9 +178,9 @@ def _post_again(
     known = sum(before == now for before, now in zip(accepted, repeated, strict=True))
     jobs_now = client.jobs(limit=len(lines) + 100)
     messages_now = {session: client.messages(session) for session in messages}
+    board.say(f"{code(known)} of {code(len(lines))} were known and got the job that they had, in {took}.")
     board.say(
-        f"{code(known)} of {code(len(lines))} were known and got the job that they had, in {took}; "
-        f"new jobs: {code(len(jobs_now) - len(jobs))}, new attempts: {code(_attempts(jobs_now) - _attempts(jobs))}"
+        f"New jobs: {code(len(jobs_now) - len(jobs))}, new attempts: {code(_attempts(jobs_now) - _attempts(jobs))}."
     )
     complaints = checks.unchanged((jobs, messages), (jobs_now, messages_now))
     if known != len(lines):

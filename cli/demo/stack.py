@@ -28,6 +28,7 @@ SLOTS = 4
 _READY_WITHIN_S = 60.0
 _STOPPED_WITHIN_S = 15.0
 _LOOK_EVERY_S = 0.05
+_LINES_QUOTED = 10
 
 
 class Stack:
@@ -64,8 +65,8 @@ class Stack:
         give_up_at = time.monotonic() + _READY_WITHIN_S
         while (found := running.find(self._data)) is None:
             if self._process.poll() is not None or time.monotonic() > give_up_at:
-                said = self._log.read_text("utf-8", "replace").strip()[-2000:]
-                raise Refusal(f"'promptq up' did not start; it said:\n{said}")
+                said = self._log.read_text("utf-8", "replace").splitlines()[-_LINES_QUOTED:]
+                raise Refusal("\n  ".join(["'promptq up' did not start; it said:", *said]))
             time.sleep(_LOOK_EVERY_S)
         return found
 

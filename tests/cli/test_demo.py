@@ -38,7 +38,7 @@ def test_the_demo_shows_every_answer_once_in_order_and_leaves_nothing(tmp_path: 
     assert len(rows) == 8, said
     assert "2" in "".join(rows), "the killed worker's prompts show a second attempt"
     assert "40 of 40 were known" in said
-    assert "new jobs: 0, new attempts: 0" in said
+    assert "New jobs: 0, new attempts: 0." in said
     assert said.endswith("Every answer is there, once, in order.\n")
     assert "\033" not in said, "no control sequences where there is no terminal"
     assert str(tmp_path / "promptq-demo-") in said
