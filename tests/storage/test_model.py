@@ -1,0 +1,281 @@
+"""Any interleaving of commands, given to the plain model and to a real keeper: they agree, and the promises hold.
+
+`PROMPTQ_TEST_EXAMPLES` says how many interleavings are tried on each keeper; without it the same few every time.
+"""
+
+import os
+from typing import Any, ClassVar
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    MultipleResults,
+    RuleBasedStateMachine,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from domain.jobs import AttemptEnd, Finished, Outcome
+from domain.messages import Usage
+from domain.prompts import Prompt
+from domain.sameness import content_hash
+from domain.sessions import Creation
+from storage.base import Exchange
+from tests.storage.promises import Promises
+from tests.support import keepers
+from tests.support.keepers import Keeper
+from tests.support.memory_store import MemoryStore
+from tests.support.twins import Pair, Twin, Twins
+
+LEASE_MS = 30_000
+BACKLOG = 12
+EXAMPLES = {"memory": 60, "sqlite": 30, "postgres": 20}
+
+tenants = st.sampled_from(["default", "default", "default", "other"])
+sessions = st.sampled_from(["ses_a", "ses_b", "ses_c"])
+workers = st.sampled_from(["w1", "w2"])
+keys = st.sampled_from([{}, {}, {"message_id": "msg_1"}, {"message_id": "msg_2"}, {"idempotency_key": "k"}])
+
+
+class Interleaving(RuleBasedStateMachine):
+    """One life of a store under several callers and workers."""
+
+    jobs: Bundle[int] = Bundle("jobs")
+    attempts: Bundle[int] = Bundle("attempts")
+
+    keeper: ClassVar[Keeper]
+
+    def __init__(self) -> None:
+        super().__init__()
+        keeper = self.keeper
+        self.clock = keeper.clock
+        model = MemoryStore(clock=self.clock, backlog=BACKLOG, jitter=lambda: 0.5)
+        if keeper.url is None:
+            keeper.opened.clear()
+        else:
+            keepers.emptied(keeper.url)
+        if not keeper.opened:
+            keeper.open(backlog=BACKLOG)
+        self.twins = Twins(model, keeper.opened[0])
+        self.promises = Promises(model)
+
+    @rule(
+        tenant=tenants,
+        session=sessions,
+        given=st.fixed_dictionaries(
+            {},
+            optional={
+                "title": st.sampled_from(["A", "B"]),
+                "on_failure": st.sampled_from(["stop", "stop", "continue"]),
+                "parent_id": sessions,
+                "model": st.just("p/m"),
+            },
+        ),
+        if_exists=st.sampled_from(["return", "return", "error"]),
+    )
+    def create(self, tenant: str, session: str, given: dict[str, Any], if_exists: Any) -> None:
+        creation = Creation(session, given=given, if_exists=if_exists, **given)
+        self.twins.do(lambda twin: twin.store.create_session(tenant, creation))
+
+    @rule(
+        target=jobs,
+        tenant=tenants,
+        session=sessions,
+        text=st.sampled_from(["x", "x", "y"]),
+        key=keys,
+        wait=st.sampled_from([None, None, None, 0, 700]),
+        patience=st.sampled_from([None, None, None, 300, 5_000]),
+        options=st.fixed_dictionaries(
+            {},
+            optional={
+                "priority": st.sampled_from([0, 9]),
+                "max_attempts": st.sampled_from([1, 2, 9]),
+                "when_busy": st.sampled_from(["queue", "reject", "interrupt"]),
+                "if_missing": st.sampled_from(["create", "fail"]),
+                "no_reply": st.booleans(),
+                "model": st.just("p/m"),
+            },
+        ),
+    )
+    def admit(  # noqa: PLR0917 - all are drawn by name
+        self,
+        tenant: str,
+        session: str,
+        text: str,
+        key: dict[str, Any],
+        wait: int | None,
+        patience: int | None,
+        options: dict[str, Any],
+    ) -> MultipleResults[int]:
+        prompt = Prompt(
+            parts=[{"id": "prt_1", "type": "text", "text": text}],
+            content_hash=content_hash({"text": text}),
+            not_before=None if wait is None else self.clock.now + wait,
+            expires_at=None if patience is None else self.clock.now + patience,
+            **key,
+            **options,
+        )
+        return self._admitted(self.twins.do(lambda twin: twin.store.admit(tenant, session, prompt)))
+
+    @rule(target=jobs, job=jobs, key=st.sampled_from([None, None, "k", "r"]))
+    def retry(self, job: int, key: str | None) -> MultipleResults[int]:
+        def command(twin: Twin) -> Any:
+            old = twin.jobs[job]
+            return twin.store.retry_job(old.tenant, old.id, idempotency_key=key)
+
+        return self._admitted(self.twins.do(command))
+
+    def _admitted(self, told: Pair[Any] | None) -> MultipleResults[int]:
+        if told is None:
+            return multiple()
+        self.promises.admitted(told.model)
+        if told.model.job is None:
+            return multiple()
+        return multiple(self.twins.admitted(Pair(told.model.job, told.keeper.job)))
+
+    @rule(target=attempts, worker=workers, slots=st.integers(1, 4), suspects=st.integers(0, 2))
+    def claim(self, worker: str, slots: int, suspects: int) -> MultipleResults[int]:
+        return self._exchange(worker, [], slots, suspects)
+
+    @rule(
+        target=attempts,
+        worker=workers,
+        done=st.lists(
+            st.tuples(attempts, st.sampled_from(list(Outcome)), st.sampled_from([None, None, 3_000])),
+            min_size=1,
+            max_size=3,
+        ),
+        slots=st.integers(0, 2),
+    )
+    def finish(self, worker: str, done: list[tuple[int, Outcome, int | None]], slots: int) -> MultipleResults[int]:
+        return self._exchange(worker, done, slots, 1)
+
+    @rule(target=attempts, worker=workers, attempt=attempts)
+    def succeed(self, worker: str, attempt: int) -> MultipleResults[int]:
+        return self._exchange(worker, [(attempt, Outcome.SUCCEEDED, None)], 1, 1)
+
+    def _exchange(
+        self, worker: str, done: list[tuple[int, Outcome, int | None]], slots: int, suspects: int
+    ) -> MultipleResults[int]:
+        def command(twin: Twin) -> Exchange:
+            ends = [_end(twin, *each) for each in done]
+            return twin.store.exchange(worker, ends, slots=slots, lease_ms=LEASE_MS, suspects=suspects)
+
+        told = self.twins.do(command)
+        assert told is not None
+        self.promises.claimed(told.model)
+        pairs = zip(told.model.claimed, told.keeper.claimed, strict=True)
+        return multiple(*(self.twins.claimed(Pair(one.job, other.job)) for one, other in pairs))
+
+    @rule(worker=workers, held=st.lists(attempts, max_size=4, unique=True))
+    def renew(self, worker: str, held: list[int]) -> None:
+        self.twins.do(lambda twin: twin.store.renew(worker, _held(twin, held), lease_ms=LEASE_MS))
+
+    @rule(worker=workers, held=st.lists(attempts, max_size=4, unique=True))
+    def look(self, worker: str, held: list[int]) -> None:
+        self.twins.do(lambda twin: twin.store.look(worker, _held(twin, held)))
+
+    @rule(ms=st.sampled_from([1, 400, 2_000, 10_000, LEASE_MS, 61_000]))
+    def advance(self, ms: int) -> None:
+        self.clock.advance(ms)
+
+    @rule(ms=st.sampled_from([0, 400, LEASE_MS, LEASE_MS]))
+    def reconcile(self, ms: int) -> None:
+        self.clock.advance(ms)
+        self.twins.do(lambda twin: twin.store.reconcile(limit=100))
+
+    @rule(job=jobs)
+    def cancel(self, job: int) -> None:
+        self.twins.do(lambda twin: twin.store.cancel_job(twin.jobs[job].tenant, twin.jobs[job].id))
+
+    @rule(tenant=tenants, session=sessions)
+    def abort(self, tenant: str, session: str) -> None:
+        self.twins.do(lambda twin: twin.store.abort_session(tenant, session))
+
+    @rule(tenant=tenants, session=sessions)
+    def delete(self, tenant: str, session: str) -> None:
+        self.twins.do(lambda twin: twin.store.delete_session(tenant, session))
+
+    @rule(tenant=tenants, source=sessions, into=sessions, before=st.sampled_from([None, None, "msg_1", "msg_2"]))
+    def fork(self, tenant: str, source: str, into: str, before: str | None) -> None:
+        creation = Creation(into, given={"fork": {"sessionID": source, "messageID": before}})
+        self.twins.do(lambda twin: twin.store.fork_session(tenant, source, creation, before=before))
+
+    @rule(tenant=tenants, session=sessions)
+    def rename(self, tenant: str, session: str) -> None:
+        self.twins.do(lambda twin: twin.store.update_session(tenant, session, {"title": "renamed"}))
+
+    @rule(older_than=st.sampled_from([0, 10_000]))
+    def prune(self, older_than: int) -> None:
+        self.twins.do(lambda twin: twin.store.prune(older_than_ms=older_than, limit=100))
+        self.promises.pruned()
+
+    @rule(attempt=attempts)
+    def history(self, attempt: int) -> None:
+        self.twins.do(lambda twin: twin.store.history(twin.attempts[attempt]))
+
+    @rule(job=jobs)
+    def head(self, job: int) -> None:
+        self.twins.do(lambda twin: twin.store.head(twin.jobs[job]))
+
+    @rule(worker=workers)
+    def hold(self, worker: str) -> None:
+        self.twins.do(lambda twin: twin.store.hold("reconcile", worker, lease_ms=5_000))
+
+    @invariant()
+    def both_keep_the_same(self) -> None:
+        for tenant in ("default", "other"):
+            self.twins.compare(tenant)
+
+    @invariant()
+    def promises_are_kept(self) -> None:
+        self.promises.check()
+
+    def teardown(self) -> None:
+        """Let the faults end: every job reaches its end, whatever came before."""
+        for _ in range(200):
+            self.clock.advance(LEASE_MS + 61_000)
+            self.twins.do(lambda twin: twin.store.reconcile(limit=100))
+            told = self.twins.do(lambda twin: twin.store.exchange("last", [], slots=20, lease_ms=LEASE_MS))
+            assert told is not None
+            for one, other in zip(told.model.claimed, told.keeper.claimed, strict=True):
+                attempt = self.twins.claimed(Pair(one.job, other.job))
+                self._exchange("last", [(attempt, Outcome.SUCCEEDED, None)], 0, 1)
+            if not self.promises.open_jobs():
+                break
+        self.both_keep_the_same()
+        self.promises.check()
+        assert self.promises.open_jobs() == []
+
+
+def _end(twin: Twin, attempt: int, outcome: Outcome, retry_after_ms: int | None) -> Finished:
+    job = twin.attempts[attempt]
+    parts = [{"type": "text", "text": f"answer {attempt}"}]
+    end = AttemptEnd(outcome, parts=parts, usage=Usage(1, 2), cost=0.5, retry_after_ms=retry_after_ms)
+    return Finished(job.tenant, job.session_id, job.incarnation, job.id, job.attempt, end)
+
+
+def _held(twin: Twin, attempts: list[int]) -> list[tuple[str, str, int]]:
+    latest = {twin.attempts[each].id: twin.attempts[each] for each in attempts}
+    return [(job.tenant, job.id, job.attempt) for job in latest.values()]
+
+
+@pytest.mark.timeout(600)
+def test_any_interleaving_of_commands_goes_as_in_the_model(keeper: Keeper) -> None:
+    wanted = os.environ.get("PROMPTQ_TEST_EXAMPLES")
+    run_state_machine_as_test(
+        type("InterleavingHere", (Interleaving,), {"keeper": keeper}),
+        settings=settings(
+            max_examples=int(wanted) if wanted else EXAMPLES[keeper.kind],
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=wanted is None,
+            database=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
