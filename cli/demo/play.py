@@ -23,17 +23,17 @@ _LOOK_EVERY_S = 0.08
 
 _ALL_ANSWERED_WITHIN_S = 60.0
 
-_DELAYS_S = (0.45, 0.7, 0.55, 0.8, 0.6)
+_DELAYS_S = (0.6, 0.9, 0.7, 1.0, 0.8)
 """How long the echo model thinks, in turn: long enough that a killed worker always holds something."""
 
 _KILL_AFTER = 1 / 4
 """The share of the prompts that is answered before a worker is killed."""
 
-_FRESH_MS = 250
-"""An attempt is in the middle of its work while it is younger than this: shorter than any delay."""
+_FRESH_MS = 350
+"""An attempt is surely in the middle of its work while it is younger than this: shorter than any delay."""
 
 _FEWEST_HELD = 2
-"""A worker is killed while it runs at least so many prompts."""
+"""A worker is killed while it is in the middle of at least so many prompts."""
 
 
 def play() -> None:
@@ -110,6 +110,7 @@ def _watch(client: Client, board: Board, stack: Stack, total: int) -> list[Json]
             return jobs
         if loss is not None:
             loss.follow(jobs, board, stack)
+            loss = None if loss.is_no_loss(jobs) else loss
         elif answered >= total * _KILL_AFTER:
             loss = _kill_one(jobs, board, stack)
         if time.monotonic() > give_up_at or any(job["state"] in ("failed", "cancelled", "expired") for job in jobs):
@@ -127,6 +128,11 @@ class _Loss:
         self._at = time.monotonic()
         self._is_back = False
         self._taken_over = False
+
+    def is_no_loss(self, jobs: Sequence[Json]) -> bool:
+        """Tell whether all that it ran was answered in the moment before it was killed: then it was killed in vain."""
+        mine = [job for job in jobs if job["id"] in self._held]
+        return all(job["state"] == "succeeded" and job["attempt"] == 1 for job in mine)
 
     def follow(self, jobs: Sequence[Json], board: Board, stack: Stack) -> None:
         after = f"after {time.monotonic() - self._at:.1f} s"

@@ -52,6 +52,14 @@ def test_an_answer_cannot_drive_the_terminal(server: AnsweringServer, tmp_path: 
     assert "red �[31malert� and" in terminal.screen
 
 
+def test_what_a_terminal_cannot_show_is_replaced(server: AnsweringServer, tmp_path: Path) -> None:
+    server.begin_to_answer()
+    environment = {**clean_environment(URL=server.url, DATA_DIR=str(tmp_path)), "PYTHONIOENCODING": "ascii"}
+    with Terminal("-P", "-m", "cli.main", "prompt", "ses_a", "naïve 鯨", environment=environment) as terminal:
+        assert terminal.ends() == 0
+    assert terminal.screen.endswith("na?ve ?\n")
+
+
 def test_jobs_are_a_table_that_fits(server: AnsweringServer, tmp_path: Path) -> None:
     with Client(ServerAddress(server.url, "a test")) as client:
         body = {"parts": [{"type": "text", "text": "one"}], "messageID": "msg_1"}
