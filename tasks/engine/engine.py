@@ -68,6 +68,7 @@ class Engine:
         """
         self.worker = new_worker_id()
         self._ring = ring
+        self._stopped = False
         self._slots = Slots(settings.concurrency, patience_s)
         self._event_loop = EventLoop(failed)
         self._runner = Runner(self._event_loop, executors, store, self._slots, ended=self._on_ended)
@@ -133,8 +134,11 @@ class Engine:
         """End at once: give back what still runs, hand in all ends, let go of everything.
 
         Takes a few seconds at most, and much less if executors let go and the store answers. For a graceful stop call
-        `close` first, and wait until it `is_idle` or the grace is over.
+        `close` first, and wait until it `is_idle` or the grace is over. A second call does nothing.
         """
+        if self._stopped:
+            return
+        self._stopped = True
         self.close()
         self._duties.end()
         self._release()

@@ -98,8 +98,10 @@ class Exchanger:
         self._wake.set()
 
     def pause(self, *, paused: bool) -> None:
-        """Claim nothing for now, or again."""
+        """Claim nothing for now, or go on."""
         self._paused = paused
+        if not paused:
+            self.look()
 
     def close(self) -> None:
         """Claim no more; what ends is handed in still. `closed` is set when what is being claimed now is there."""
@@ -114,6 +116,12 @@ class Exchanger:
 
     def run(self) -> None:
         """Exchange until `end`."""
+        try:
+            self._exchange_until_the_end()
+        finally:
+            self.closed.set()
+
+    def _exchange_until_the_end(self) -> None:
         while True:
             if not self._claiming:
                 self.closed.set()
@@ -147,8 +155,8 @@ class Exchanger:
             got = self._store.exchange(self._worker, finished, slots=asked, lease_ms=self._lease_ms, suspects=suspects)
         except StoreUnavailable:
             self._slots.put_back(ended)
-            self._wake.set()
             self._back_off()
+            self.look()
             return
         if self._ceiling_s > FIRST_PAUSE_S:
             log.info("store_answers_again")
