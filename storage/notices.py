@@ -119,6 +119,7 @@ class NoticeReader:
         """Listen until cancelled. Reconnects with full jitter under a ceiling that doubles up to five seconds."""
         ceiling = 0.1
         while True:
+            _end_if_cancelled()
             try:
                 await self._listen()
             except (redis.RedisError, OSError, TimeoutError) as error:
@@ -142,6 +143,7 @@ class NoticeReader:
     async def _follow(self, subscription: PubSub) -> None:
         silent = False
         while True:
+            _end_if_cancelled()
             # Any answer proves that the connection lives, the one to PING too.
             message = await subscription.get_message(timeout=PING_S)
             if message is None:
@@ -167,6 +169,13 @@ class NoticeReader:
             return
         for notice in notices:
             self._hear(notice)
+
+
+def _end_if_cancelled() -> None:
+    """Before Python 3.12, `asyncio.wait_for`, which redis-py uses, can swallow a cancellation: do not go on then."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _channel(prefix: str, tenant: str) -> str:

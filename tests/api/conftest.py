@@ -1,7 +1,7 @@
 """An API over a store of each kind, called in process, with a worker beside it that the test drives by hand."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,12 @@ class Apis:
         return open_store(settings)
 
 
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let waits without a Redis end soon."""
+    monkeypatch.setattr("api.waiters.LOOK_S", 0.05)
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty SQLite file, to be copied."""
@@ -142,6 +148,3 @@ def memory_apis(tmp_path: Path, sqlite_template: Path) -> Iterator[Apis]:
 def api(apis: Apis) -> Api:
     """An API without a Redis and without a password."""
     return apis.start()
-
-
-Start = Callable[..., Api]
