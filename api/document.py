@@ -133,7 +133,7 @@ def describe(app: FastAPI) -> Json:
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas.update(models["$defs"])
+    schemas.update(_without_nulls(models["$defs"]))
     schemas.update(_ERRORS)
     document["components"]["schemas"] = dict(sorted(schemas.items()))
     document["components"]["securitySchemes"] = {
@@ -146,6 +146,15 @@ def describe(app: FastAPI) -> Json:
             operation["responses"].pop("422", None)
             operation["responses"].update(_errors(path, method))
     return document
+
+
+def _without_nulls(value: Any) -> Any:
+    """Drop `default: null`: such a field may be left out, and may not be null."""
+    if isinstance(value, dict):
+        return {
+            name: _without_nulls(inner) for name, inner in value.items() if not (name == "default" and inner is None)
+        }
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _errors(path: str, method: str) -> Json:

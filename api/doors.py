@@ -69,7 +69,7 @@ class Doors:
         scheme, _, credentials = authorization.partition(" ")
         match scheme.lower():
             case "bearer":
-                return hmac.compare_digest(credentials.strip().encode(), password)
+                return hmac.compare_digest(credentials.strip().encode("latin-1"), password)  # as headers are decoded
             case "basic":
                 try:
                     given = base64.b64decode(credentials.strip(), validate=True)

@@ -31,13 +31,13 @@ class Tokens(TypedDict):
     cache: dict[str, int]
 
 
-class PromptModel(TypedDict):
+class PromptModelShape(TypedDict):
     providerID: str
     modelID: str
     variant: NotRequired[str]
 
 
-class SessionModel(TypedDict):
+class SessionModelShape(TypedDict):
     providerID: str
     id: str
     variant: NotRequired[str]
@@ -57,7 +57,7 @@ class SessionShape(TypedDict):
     tokens: Tokens
     title: str
     agent: NotRequired[str]
-    model: NotRequired[SessionModel]
+    model: NotRequired[SessionModelShape]
     version: str
     metadata: NotRequired[Mapping[str, Any]]
     time: dict[str, Millis]
@@ -257,7 +257,7 @@ def _assistant(message: Message) -> dict[str, Any]:
     return info
 
 
-def _prompt_model(full: str) -> PromptModel:
+def _prompt_model(full: str) -> PromptModelShape:
     provider, _, model = full.partition("/")
     return {"providerID": provider, "modelID": model}
 
