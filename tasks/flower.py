@@ -20,7 +20,6 @@ from kombu import Connection, Producer
 from kombu.exceptions import KombuError
 
 from domain.jobs import Job, State
-from storage.failpoints import failpoint
 from tasks.engine.outlets import Commit
 
 log = logging.getLogger(__name__)
@@ -148,7 +147,6 @@ class TaskEvents:
             # Without this, nothing arrives and nothing complains.
             self._exchange(channel).declare()
             self._producer = Producer(channel, auto_declare=False)
-        failpoint("engine.before_task_events")
         self._producer.publish(
             self._encode(events),
             exchange=self._exchange.name,

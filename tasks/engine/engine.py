@@ -72,7 +72,7 @@ class Engine:
         self._slots = Slots(settings.concurrency, patience_s)
         self._event_loop = EventLoop(failed)
         self._runner = Runner(self._event_loop, executors, store, self._slots, ended=self._on_ended)
-        self._outlets = [Outlet(name, tell) for name, tell in (audiences or {}).items()]
+        self._outlets = [Outlet(name, tell, failed) for name, tell in (audiences or {}).items()]
         self._exchanger = Exchanger(
             store,
             self.worker,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from domain.jobs import Job
 from domain.record import Record
+from storage.failpoints import failpoint
+from tasks.engine.threads import EngineThread
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +43,12 @@ Audience = Callable[[Sequence[Commit]], None]
 class Outlet:
     """One audience, and the commits that wait for it."""
 
-    def __init__(self, name: str, tell: Audience) -> None:
+    def __init__(self, name: str, tell: Audience, failed: Callable[[], None]) -> None:
+        """Make one; `failed` is called should `tell` raise."""
+        self._name = name
         self._tell = tell
         self._waiting: queue.SimpleQueue[Commit | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"engine-{name}", daemon=True)
+        self._thread = EngineThread(name, self._run, failed)
 
     def start(self) -> None:
         """Begin to tell."""
@@ -68,7 +71,9 @@ class Outlet:
                 commits.append(self._waiting.get())
             told = [commit for commit in commits if commit is not None]
             if told:
+                failpoint(f"engine.before_{self._name}")
                 self._tell(told)
+                failpoint(f"engine.after_{self._name}")
             if len(told) < len(commits):
                 return
 

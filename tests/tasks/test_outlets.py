@@ -56,7 +56,7 @@ def test_a_commit_tells_what_began_and_how_long_it_took(workshop: Workshop) -> N
 
 def test_an_outlet_that_ends_tells_what_waits() -> None:
     told: list[Commit] = []
-    outlet = Outlet("test", told.extend)
+    outlet = Outlet("test", told.extend, lambda: None)
     for _ in range(5):
         outlet.put(Commit())
     outlet.start()
