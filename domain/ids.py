@@ -6,6 +6,7 @@ sessions descending. promptq's own order is the sequence number, never the ID.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import threading
@@ -20,6 +21,7 @@ SESSION_PREFIX = "ses_"
 EPHEMERAL_PREFIX = "ses_tmp_"
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_BASE62_PAIRS = tuple(first + second for first in _BASE62 for second in _BASE62)
 _MASK = (1 << 48) - 1
 _SESSION = re.compile(r"ses_[A-Za-z0-9_-]{1,128}", re.ASCII)
 _MESSAGE = re.compile(r"msg_?[A-Za-z0-9_-]{1,128}", re.ASCII)
@@ -44,12 +46,12 @@ def new_id(prefix: str, *, descending: bool = False) -> str:
         stamp = _last & _MASK
     if descending:
         stamp ^= _MASK
-    noise = secrets.randbits(84)
-    tail = []
-    for _ in range(14):
-        noise, digit = divmod(noise, 62)
-        tail.append(_BASE62[digit])
-    return f"{prefix}_{stamp:012x}{''.join(tail)}"
+    noise = int.from_bytes(os.urandom(12))
+    tail = ""
+    for _ in range(7):
+        noise, pair = divmod(noise, 62 * 62)
+        tail += _BASE62_PAIRS[pair]
+    return f"{prefix}_{stamp:012x}{tail}"
 
 
 def new_session_id(*, ephemeral: bool = False) -> str:

@@ -95,7 +95,7 @@ def create_session(tx: Tx, tenant: str, creation: Creation) -> tuple[Session, bo
     repeated = creating.repeat(found, creation)
     if repeated is not found:
         _check_parent(tx, tenant, creation)
-        queue.save_sessions(tx, (repeated,))
+        queue.save_session(tx, repeated)
     return repeated, False
 
 
@@ -190,7 +190,7 @@ def admit(tx: Tx, tenant: str, session_id: str, prompt: Prompt, *, default_model
         if change.session.urgency != found.urgency:
             queue.stamp_heads(tx, (change.session,), now)
     queue.insert_messages(tx, change.messages)
-    queue.save_sessions(tx, (change.session,))
+    queue.save_queues(tx, (change.session,))
     return Admission(Disposition.ADMITTED, created, change.session, change.messages[0], new, ended, interrupted)
 
 

@@ -92,7 +92,7 @@ def update_session(tx: Tx, tenant: str, session_id: str, changes: Mapping[str, A
     """Change what a caller may change of a session. See `Store.update_session`."""
     of = queue.load_session(tx, tenant, session_id, lock=True)
     changed = of.evolve(**changes, updated=max(tx.now(), of.updated))
-    queue.save_sessions(tx, (changed,))
+    queue.save_session(tx, changed)
     return changed
 
 

@@ -93,13 +93,12 @@ def exchange(
     taken: list[Job] = []
     fenced: list[Finished] = []
     ended: list[Job] = []
-    if finished:
-        _finish(tx, finished, taken, fenced, ended, jitter)
+    locked = _finish(tx, finished, taken, fenced, ended, jitter) if finished else {}
     claimed: list[Claimed] = []
     next_ready = None
     now = tx.now()
     if slots > 0:
-        claimed = _claim(tx, worker, slots, lease_ms, suspects, now, ended)
+        claimed = _claim(tx, worker, slots, lease_ms, suspects, now, ended, locked)
         if len(claimed) < slots:
             next_ready = tx.execute(_next_ready, {"now": now}).scalar_one()
     return Exchange(tuple(taken), tuple(fenced), tuple(ended), tuple(claimed), next_ready=next_ready, now=now)
@@ -112,7 +111,8 @@ def _finish(  # noqa: PLR0917 - one step of `exchange`, which owns the lists
     fenced: list[Finished],
     ended: list[Job],
     jitter: Callable[[], float],
-) -> None:
+) -> dict[tuple[str, str], Session]:
+    """Take the ends. Returns the sessions that are locked by it, as they are now."""
     sessions = queue.lock_sessions(tx, ((each.tenant, each.session_id) for each in finished))
     jobs = queue.load_jobs(tx, ((each.tenant, each.job_id) for each in finished))
     now = tx.now()
@@ -140,25 +140,36 @@ def _finish(  # noqa: PLR0917 - one step of `exchange`, which owns the lists
         sessions[name] = touched[name] = change.session
     queue.save_jobs(tx, changed.values())
     queue.insert_messages(tx, messages)
-    queue.save_sessions(tx, touched.values())
+    queue.save_queues(tx, touched.values())
     queue.stamp_heads(tx, touched.values(), now)
+    return sessions
 
 
 def _claim(  # noqa: PLR0917 - one step of `exchange`
-    tx: Tx, worker: str, slots: int, lease_ms: Millis, suspects: int, now: Millis, ended: list[Job]
+    tx: Tx,
+    worker: str,
+    slots: int,
+    lease_ms: Millis,
+    suspects: int,
+    now: Millis,
+    ended: list[Job],
+    sessions: dict[tuple[str, str], Session],
 ) -> list[Claimed]:
-    """Fill the slots. Heads that turn out overdue, or held by others, cost nobody else the slot: it looks again."""
+    """Fill the slots. Heads that turn out overdue, or held by others, cost nobody else the slot: it looks again.
+
+    `sessions` are those that this transaction has locked already.
+    """
     begun: list[Job] = []
-    sessions: dict[tuple[str, str], Session] = {}
     passed: set[str] = set()
     for _ in range(MOST_LOOKS):
         found = _candidates(tx, slots - len(begun) + len(passed), suspects, now)
-        fresh = [head for head in found if head.id not in passed]
-        locked = queue.lock_sessions(tx, ((head.tenant, head.session_id) for head in fresh), skip_locked=True)
+        fresh = [head for head in found if head.id not in passed][: slots - len(begun)]
+        names = {(head.tenant, head.session_id) for head in fresh}
+        sessions.update(queue.lock_sessions(tx, names - sessions.keys(), skip_locked=True))
         more: list[Job] = []
         again = False
         for head in fresh:
-            of = locked.get((head.tenant, head.session_id))
+            of = sessions.get((head.tenant, head.session_id))
             if of is None or of.incarnation != head.incarnation:
                 passed.add(head.id)
                 again = True
@@ -166,14 +177,14 @@ def _claim(  # noqa: PLR0917 - one step of `exchange`
                 change = stop_behind(tx, lifecycle.expire(of, head, now), now)
                 queue.save_change(tx, change)
                 queue.stamp_heads(tx, (change.session,), now)
+                sessions[head.tenant, head.session_id] = change.session
                 ended += (each for each in change.jobs if not each.state.is_open)
                 again = True
             elif lifecycle.is_claimable(head, now):
                 more.append(lifecycle.claim(head, worker, now, lease_ms=lease_ms))
                 suspects -= head.is_suspect
-        queue.save_jobs(tx, more)
+        queue.save_claims(tx, more)
         begun += more
-        sessions.update(locked)
         if not again or len(begun) == slots:
             break
     prompts = {}

@@ -19,10 +19,12 @@ from domain.sessions import Session
 from storage.sql.rows import (
     JOB_COLUMNS,
     SESSION_COLUMNS,
+    claim_change,
     job_change,
     job_of,
     job_row,
     message_row,
+    queue_change,
     session_change,
     session_of,
     session_row,
@@ -71,8 +73,11 @@ _lowest = (
     .correlate(session)
     .scalar_subquery()
 )
+#: What a stamp is decided by.
+_HEAD_COLUMNS = (job.c.tenant, job.c.id, job.c.session_id, job.c.not_before, job.c.ready_at, job.c.rank)
+_HEAD_NAMES = tuple(column.name for column in _HEAD_COLUMNS)
 _heads = (
-    sa.select(*JOB_COLUMNS)
+    sa.select(*_HEAD_COLUMNS)
     .select_from(
         session.join(
             job,
@@ -146,10 +151,15 @@ def insert_session(tx: Tx, value: Session) -> None:
     tx.execute(_insert_session, session_row(value))
 
 
-def save_sessions(tx: Tx, values: Collection[Session]) -> None:
-    """Update the rows of sessions that are locked."""
+def save_session(tx: Tx, value: Session) -> None:
+    """Update the row of a session that is locked."""
+    tx.execute(_update_session, session_change(value))
+
+
+def save_queues(tx: Tx, values: Collection[Session]) -> None:
+    """Update of locked sessions what a change to their queues changes."""
     if values:
-        tx.execute(_update_session, [session_change(value) for value in values])
+        tx.execute(_update_session, [queue_change(value) for value in values])
 
 
 def find_job(tx: Tx, tenant: str, job_id: str) -> Job | None:
@@ -196,9 +206,18 @@ def save_jobs(tx: Tx, values: Collection[Job]) -> None:
         tx.execute(_update_job, [job_change(value) for value in values])
 
 
+def save_claims(tx: Tx, values: Collection[Job]) -> None:
+    """Update the rows of jobs that have been claimed.
+
+    An update costs what it names: SQLite writes the entries of every index over a named column anew.
+    """
+    if values:
+        tx.execute(_update_job, [claim_change(value) for value in values])
+
+
 def save_change(tx: Tx, change: Change) -> None:
-    """Write one decision on what is there: the session, its changed jobs, the new messages."""
-    save_sessions(tx, (change.session,))
+    """Write one decision on what is there: the session's queue, its changed jobs, the new messages."""
+    save_queues(tx, (change.session,))
     save_jobs(tx, change.jobs)
     insert_messages(tx, change.messages)
 
@@ -221,7 +240,7 @@ def stamp_heads(tx: Tx, sessions: Collection[Session], now: Millis) -> int:
     stamps = []
     for tenant, ids in by_tenant(busy):
         for row in tx.execute(_heads, {"tenant": tenant, "ids": ids}).all():
-            head = job_of(row)
+            head = Job.revive(dict(zip(_HEAD_NAMES, row, strict=True)))  # of which no more is looked at
             stamped = lifecycle.stamp(by_name[head.tenant, head.session_id], head, now)
             if stamped is not head:
                 stamps.append(stamped)

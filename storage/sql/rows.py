@@ -85,6 +85,19 @@ def session_change(value: Session) -> dict[str, Any]:
     return change
 
 
+def queue_change(value: Session) -> dict[str, Any]:
+    """Write of a session what a change to its queue changes, with the key as `key_tenant` and `key_id`."""
+    return {
+        "key_tenant": value.tenant,
+        "key_id": value.id,
+        "seq": value.seq,
+        "updated": value.updated,
+        "open": dumps(value.open),
+        "usage": _usage_text(value.usage),
+        "cost": value.cost,
+    }
+
+
 def session_of(row: Row) -> Session:
     """Read a session from its row, in the order of `SESSION_COLUMNS`."""
     fields = dict(zip(_SESSION_NAMES, row, strict=True))
@@ -139,6 +152,22 @@ def job_change(value: Job) -> dict[str, Any]:
     change["key_tenant"] = value.tenant
     change["key_id"] = value.id
     return change
+
+
+def claim_change(value: Job) -> dict[str, Any]:
+    """Write what a claim changes of a job, with the key as `key_tenant` and `key_id`."""
+    return {
+        "key_tenant": value.tenant,
+        "key_id": value.id,
+        "state": value.state.value,
+        "attempt": value.attempt,
+        "worker": value.worker,
+        "lease_until": value.lease_until,
+        "renewed": value.renewed,
+        "assistant_id": value.assistant_id,
+        "started": value.started,
+        "attempt_started": value.attempt_started,
+    }
 
 
 def job_of(row: Row) -> Job:
