@@ -1,0 +1,126 @@
+"""promptq's processes as a fleet has them, each on its own, to be killed, frozen and started again by a test.
+
+Nobody restarts what a test kills but the test. Everything is ended, by SIGKILL, when the test is over.
+"""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+import httpx2
+
+from cli import roles
+from cli.roles import Role
+from domain.settings import Settings
+from tests.crash.executor import PROVIDER, VARIABLE, register
+from tests.support.commands import Command, clean_environment
+from tests.support.waiting import eventually
+
+LEASE_S = 1.0
+
+#: Seconds that a process may take to start, or to die of what it is armed with, on a machine that does much else.
+PATIENCE_S = 40.0
+
+
+class Member:
+    """A process of the fleet."""
+
+    def __init__(self, name: str, command: Command) -> None:
+        self.name = name
+        self.command = command
+
+    @property
+    def is_alive(self) -> bool:
+        return self.command.process.poll() is None
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self.command.process.kill()
+        self.command.process.wait()
+
+    def freeze(self) -> None:
+        self.command.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.command.send(signal.SIGCONT)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it is stopped, by whomever."""
+        found = os.waitid(os.P_PID, self.command.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        return found is not None and found.si_code == os.CLD_STOPPED
+
+    def dies_by_itself(self) -> None:
+        """Wait until its failpoint has killed it."""
+        code = self.command.ends(PATIENCE_S)
+        assert code == -signal.SIGKILL, f"{self.name} ended with {code}:\n{self.command.output[-4000:]}"
+
+
+class Fleet:
+    """One API, any number of workers, over one database and one Valkey. A context manager."""
+
+    def __init__(self, directory: Path, *, database: str, redis: str, model: str, port: int) -> None:
+        self._directory = directory
+        options = {
+            "data_dir": str(directory / "data"),
+            "database_url": database,
+            "redis_url": redis,
+            "port": str(port),
+            "model": f"{PROVIDER}/model",
+            "concurrency": "3",
+            "lease": str(LEASE_S),
+            "grace": "2",
+        }
+        self._settings = Settings.model_validate(options)
+        self._environment = {
+            **clean_environment(**{name.upper(): value for name, value in options.items()}),
+            "PYTHONPATH": register(directory / "installed"),
+            VARIABLE: model,
+        }
+        self.database = database
+        self.url = f"http://127.0.0.1:{port}"
+        self.members: list[Member] = []
+
+    def api(self, failpoints: str = "") -> Member:
+        """Start the API, and wait until it answers."""
+        member = self._start(roles.api, "api", failpoints)
+        eventually(lambda: not member.is_alive or self._answers(), PATIENCE_S, what="the API answers")
+        assert member.is_alive, member.command.output
+        return member
+
+    def worker(self, failpoints: str = "") -> Member:
+        """Start a worker; it works soon."""
+        name = f"worker-{len(self.members)}"
+        return self._start(lambda settings, base: roles.worker(settings, base, name=name), name, failpoints)
+
+    def migrate(self, failpoints: str = "") -> Member:
+        """Start to bring the database to the schema."""
+        return self._start(roles.migrate, "migrate", failpoints)
+
+    def said(self, word: str) -> int:
+        """Count how often a word is in what the processes have logged."""
+        return sum(member.command.output.count(word) for member in self.members)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for member in self.members:
+            if member.is_alive:
+                member.kill()
+
+    def _start(self, role: Callable[[Settings, dict[str, str]], Role], name: str, failpoints: str) -> Member:
+        base = {**self._environment, **({"PROMPTQ_FAILPOINTS": failpoints} if failpoints else {})}
+        made = role(self._settings, base)
+        output = self._directory / f"{len(self.members)}-{name}.log"
+        member = Member(name, Command(*made.command[1:], output=output, environment=made.environment))
+        self.members.append(member)
+        return member
+
+    def _answers(self) -> bool:
+        try:
+            return httpx2.get(f"{self.url}/healthz", timeout=5).status_code == 200
+        except httpx2.TransportError:
+            return False

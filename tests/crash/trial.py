@@ -1,0 +1,91 @@
+"""A fleet under load with faults, and the judgement at its end."""
+
+import contextlib
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+from domain.clock import millis, system_clock
+from tests.crash.clients import Clients
+from tests.crash.fleet import LEASE_S, PATIENCE_S, Fleet
+from tests.crash.model import RecordingModel
+from tests.crash.observer import Observer
+from tests.support.checker import assert_holds
+from tests.support.history import History, Submission
+from tests.support.valkey import ValkeyServer
+from tests.support.waiting import eventually
+
+#: Set it to repeat a run with other chances.
+SEED_VARIABLE = "PROMPTQ_CRASH_SEED"
+
+#: How long after the last fault every prompt must have ended: a lease, ten seconds, and the prompts ahead of it.
+WITHIN_S = LEASE_S + 10 + 5
+
+
+class Trial:
+    """What a scenario plays with."""
+
+    def __init__(self, fleet: Fleet, model: RecordingModel, observer: Observer, valkey: ValkeyServer) -> None:
+        self.seed = int(os.environ.get(SEED_VARIABLE, "20"))
+        self.chance = random.Random(self.seed)
+        self.fleet = fleet
+        self.model = model
+        self.observer = observer
+        self.valkey = valkey
+        self.clients = Clients(fleet.url, seed=self.seed)
+        #: Made by the scenario itself.
+        self.submissions: list[Submission] = []
+
+    def until_asked(self, more: int) -> None:
+        """Wait until the model has been asked so many times more."""
+        before = len(self.model.calls)
+        eventually(lambda: len(self.model.calls) >= before + more, PATIENCE_S, what=f"{more} more calls of the model")
+
+    def until_hearing(self, workers: int, timeout: float = PATIENCE_S) -> None:
+        """Wait until so many workers wait for the doorbell."""
+        eventually(lambda: self._hearing() >= workers, timeout, what=f"{workers} workers hear the doorbell")
+
+    def holds(self) -> History:
+        """End the load, wait until all that was taken has ended, and have the history checked."""
+        last_fault = system_clock()
+        self.clients.stop(PATIENCE_S)
+        self.observer.until_all_have_ended(WITHIN_S)
+        jobs, prompts, answers = self.observer.kept()
+        history = History(
+            submissions=[*self.clients.submissions, *self.submissions],
+            calls=list(self.model.calls),
+            looks=list(self.observer.looks),
+            jobs=jobs,
+            prompts=prompts,
+            answers=answers,
+            last_fault=last_fault,
+            within_ms=millis(WITHIN_S),
+            note=f"{SEED_VARIABLE}={self.seed}",
+        )
+        assert_holds(history)
+        return history
+
+    def _hearing(self) -> int:
+        with redis.Redis(unix_socket_path=str(self.valkey.socket)) as client:
+            try:
+                return sum(each["cmd"] == "brpop" for each in client.client_list())
+            except redis.RedisError:
+                return 0
+
+
+@contextlib.contextmanager
+def trial(directory: Path, database: str, valkey: ValkeyServer, port: int) -> Iterator[Trial]:
+    """Everything but the processes, which the scenario starts. At the end all of it is gone."""
+    with (
+        RecordingModel() as model,
+        Observer(database) as observer,
+        Fleet(directory, database=database, redis=valkey.url, model=model.url, port=port) as fleet,
+    ):
+        made = Trial(fleet, model, observer, valkey)
+        try:
+            yield made
+        finally:
+            made.clients.give_up()
