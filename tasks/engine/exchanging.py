@@ -167,6 +167,8 @@ class Exchanger:
         if attempts:
             self._slots.add(attempts)
             self._start(attempts)
+        for end in got.fenced:
+            log.warning("end_fenced", extra={"job": end.job_id, "session": end.session_id, "attempt": end.attempt})
         self._substitute(got, ended)
         self._tell(got, ended, attempts)
         self._plan(got, asked, free)

@@ -19,6 +19,10 @@ TIMEOUT_S = 30.0
 PAUSE_S = 0.05
 
 
+#: More than a worker has slots, so that one worker alone is always busy.
+SESSIONS = 4
+
+
 @dataclass(frozen=True)
 class Ask:
     """A prompt to be submitted, the same by whomever."""
@@ -54,7 +58,7 @@ def ask(session: str, number: int, seed: int) -> Ask:
 class Clients:
     """Threads that submit prompts until they are told that it is enough. Each then gets its last one through."""
 
-    def __init__(self, url: str, *, seed: int, sessions: int = 4, each: int = 2) -> None:
+    def __init__(self, url: str, *, seed: int, sessions: int = SESSIONS, each: int = 2) -> None:
         self.submissions: list[Submission] = []
         self.broken: list[str] = []
         self._url = url

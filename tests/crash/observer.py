@@ -1,5 +1,7 @@
 """What the store holds: looked at again and again during a run, and read whole at its end, past promptq's own calls."""
 
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Sequence
 from typing import Self
@@ -50,6 +52,17 @@ class Observer:
             return eventually(lambda: not self.open_jobs(), timeout, what="no job is open")
         except AssertionError:
             return False
+
+    def is_writable(self) -> bool:
+        """Whether nobody holds SQLite's one lock for writing for long. Postgres has no such lock."""
+        if self._engine.dialect.name != "sqlite":
+            return True
+        with contextlib.closing(sqlite3.connect(str(self._engine.url.database), timeout=1)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+            return True
 
     def jobs(self) -> Sequence[KeptJob]:
         """Read all jobs."""
