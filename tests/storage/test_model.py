@@ -24,7 +24,7 @@ from domain.messages import Usage
 from domain.prompts import Prompt
 from domain.sameness import content_hash
 from domain.sessions import Creation
-from storage.base import Exchange
+from storage.base import Beat, Exchange
 from tests.storage.promises import Promises
 from tests.support import keepers
 from tests.support.keepers import Keeper
@@ -33,7 +33,7 @@ from tests.support.twins import Pair, Twin, Twins
 
 LEASE_MS = 30_000
 BACKLOG = 12
-EXAMPLES = {"memory": 60, "sqlite": 30, "postgres": 20}
+EXAMPLES = {"memory": 60, "sqlite": 80, "postgres": 40}
 
 tenants = st.sampled_from(["default", "default", "default", "other"])
 sessions = st.sampled_from(["ses_a", "ses_b", "ses_c"])
@@ -171,13 +171,13 @@ class Interleaving(RuleBasedStateMachine):
         pairs = zip(told.model.claimed, told.keeper.claimed, strict=True)
         return multiple(*(self.twins.claimed(Pair(one.job, other.job)) for one, other in pairs))
 
-    @rule(worker=workers, held=st.lists(attempts, max_size=4, unique=True))
-    def renew(self, worker: str, held: list[int]) -> None:
-        self.twins.do(lambda twin: twin.store.renew(worker, _held(twin, held), lease_ms=LEASE_MS))
+    @rule(worker=workers, held=st.lists(attempts, max_size=4, unique=True), renew=st.booleans())
+    def beat(self, worker: str, held: list[int], renew: bool) -> None:
+        def command(twin: Twin) -> Beat:
+            names = _held(twin, held)
+            return twin.store.renew(worker, names, lease_ms=LEASE_MS) if renew else twin.store.look(worker, names)
 
-    @rule(worker=workers, held=st.lists(attempts, max_size=4, unique=True))
-    def look(self, worker: str, held: list[int]) -> None:
-        self.twins.do(lambda twin: twin.store.look(worker, _held(twin, held)))
+        self.twins.do(command)
 
     @rule(ms=st.sampled_from([1, 400, 2_000, 10_000, LEASE_MS, 61_000]))
     def advance(self, ms: int) -> None:
@@ -205,26 +205,18 @@ class Interleaving(RuleBasedStateMachine):
         creation = Creation(into, given={"fork": {"sessionID": source, "messageID": before}})
         self.twins.do(lambda twin: twin.store.fork_session(tenant, source, creation, before=before))
 
-    @rule(tenant=tenants, session=sessions)
-    def rename(self, tenant: str, session: str) -> None:
-        self.twins.do(lambda twin: twin.store.update_session(tenant, session, {"title": "renamed"}))
-
     @rule(older_than=st.sampled_from([0, 10_000]))
     def prune(self, older_than: int) -> None:
         self.twins.do(lambda twin: twin.store.prune(older_than_ms=older_than, limit=100))
         self.promises.pruned()
 
-    @rule(attempt=attempts)
-    def history(self, attempt: int) -> None:
+    @rule(attempt=attempts, worker=workers, tenant=tenants, session=sessions)
+    def ask(self, attempt: int, worker: str, tenant: str, session: str) -> None:
+        """What changes no queue, all at once: alone they would take the place of what does."""
         self.twins.do(lambda twin: twin.store.history(twin.attempts[attempt]))
-
-    @rule(job=jobs)
-    def head(self, job: int) -> None:
-        self.twins.do(lambda twin: twin.store.head(twin.jobs[job]))
-
-    @rule(worker=workers)
-    def hold(self, worker: str) -> None:
+        self.twins.do(lambda twin: twin.store.head(twin.attempts[attempt]))
         self.twins.do(lambda twin: twin.store.hold("reconcile", worker, lease_ms=5_000))
+        self.twins.do(lambda twin: twin.store.update_session(tenant, session, {"title": "renamed"}))
 
     @invariant()
     def both_keep_the_same(self) -> None:

@@ -152,7 +152,7 @@ class MemoryStore(MemoryReads):
             abort = lifecycle.cancel_all(session, busy, now, why=INTERRUPTED)
             session = abort.session
             ended += self._apply(abort, now)
-            interrupted += [job for job in busy if job.state is State.RUNNING]
+            interrupted += [job for job in abort.jobs if job.state is State.RUNNING]
         change = lifecycle.admit(session, prompt, default_model=self._default_model, now=now)
         self._tables.write(change)
         self._stamp(change.session, now)
