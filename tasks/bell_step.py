@@ -24,6 +24,7 @@ class BellStep(bootsteps.ConsumerStep):
     """Consumes the bells while a slot is free. A bell that comes when none is free is rung on, for another worker."""
 
     label = "Doorbell"
+    consumers: list[Any] = []  # noqa: RUF012 - Celery's own attribute, set anew at every start
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
@@ -45,19 +46,22 @@ class BellStep(bootsteps.ConsumerStep):
 
     def stop(self, c: Any) -> None:
         """Listen no more on this connection."""
-        self._forget()
+        self._forget(c)
         super().stop(c)
 
     def shutdown(self, c: Any) -> None:
         """Listen no more at all."""
-        self._forget()
+        self._forget(c)
         super().shutdown(c)
 
-    def _forget(self) -> None:
+    def _forget(self, c: Any) -> None:
         self._listening = False
         wiring = getattr(self._worker.controller, "promptq", None)
         if wiring is not None:
             wiring.on_room = None
+        if c.connection is None:
+            # The connection broke and took its channels with it; Celery's own step would fail over its absence.
+            self.consumers = []
 
     @property
     def _wiring(self) -> Wiring:
