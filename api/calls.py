@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
+from starlette.routing import request_response
 
 from api.means import Means
 from domain.errors import InvalidRequest
@@ -34,6 +36,17 @@ class Call:
         self.request = request
         self.means: Means = request.app.state.means
         self.tenant: str = request.scope["state"]["tenant"]
+
+
+class LeanRoute(APIRoute):
+    """A route whose function takes the request, and nothing that FastAPI would have to read for it.
+
+    It is described like any other, and answers as a route of Starlette's own: in half the time.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], **more: Any) -> None:
+        super().__init__(path, endpoint, **more)
+        self.app = request_response(endpoint)
 
 
 async def _call(request: Request) -> Call:

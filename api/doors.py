@@ -11,7 +11,6 @@ import binascii
 import hmac
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import BodyTooLarge, ForeignOrigin, PasswordWanted, StrangeHost, render
@@ -44,24 +43,25 @@ class Doors:
         if scope["type"] == "http":
             try:
                 if scope["path"] not in OPEN_PATHS:
-                    self._check(Headers(scope=scope))
+                    self._check(scope)
             except PromptqError as error:
                 await render(error, scope)(scope, receive, send)
                 return
             scope.setdefault("state", {})["tenant"] = TENANT
         await self._app(scope, receive, send)
 
-    def _check(self, headers: Headers) -> None:
-        host = headers.get("host", "")
-        if _name_of(host) not in self._hosts:
+    def _check(self, scope: Scope) -> None:
+        hosts = _values(scope, b"host")
+        if len(hosts) != 1 or _name_of(hosts[0]) not in self._hosts:
             raise StrangeHost(
                 "this server does not answer to that Host; PROMPTQ_ALLOWED_HOSTS names more hosts that it answers to"
             )
-        origin = headers.get("origin")
-        if origin is not None and _authority_of(origin) != host.lower():
+        if any(_authority_of(origin) != hosts[0].lower() for origin in _values(scope, b"origin")):
             raise ForeignOrigin("requests from web pages of other origins are not answered")
-        if self._password is not None and not self._knows(headers.get("authorization", ""), self._password):
-            raise PasswordWanted(f"this server wants its password, as Basic (user {USER!r}) or Bearer")
+        if self._password is not None:
+            given = _values(scope, b"authorization")
+            if len(given) != 1 or not self._knows(given[0], self._password):
+                raise PasswordWanted(f"this server wants its password, as Basic (user {USER!r}) or Bearer")
 
     @staticmethod
     def _knows(authorization: str, password: bytes) -> bool:
@@ -91,8 +91,8 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = Headers(scope=scope).get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > self._limit:
+        declared = _values(scope, b"content-length")
+        if any(each.isascii() and each.isdigit() and int(each[:20]) > self._limit for each in declared):
             await render(BodyTooLarge(self._limit), scope)(scope, receive, send)
             return
         taken = 0
@@ -106,6 +106,11 @@ class BodyLimit:
             return dict(message)
 
         await self._app(scope, counted, send)
+
+
+def _values(scope: Scope, name: bytes) -> list[str]:
+    """The values of a header."""
+    return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
 def _name_of(host: str) -> str:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AfterValidator, BeforeValidator, Field
-from starlette.concurrency import run_in_threadpool
 
 from api import cursors
 from api.calls import Call, Caller, JobPath, Location, Page, Where, idempotency_key, no_body
@@ -75,7 +74,7 @@ async def wait_for_job(request: Request, call: Caller, job_id: JobPath, which: A
         return Response(status_code=204)  # nobody reads it
     if not job.state.is_open:
         return _shown(call, job)
-    return await run_in_threadpool(_shown, call, job)
+    return await call.means.aside(_shown, call, job)
 
 
 @router.post("/job/{jobID}/cancel", response_model=JobShape, dependencies=[Depends(no_body)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -68,6 +69,7 @@ def create_app(settings: Settings, *, store: Callable[[], Store], bell: Callable
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     for part in (prompts, jobs, sessions, health):
         # Not include_router: it copies nothing any more, and asks every router anew at every request.
@@ -102,7 +104,9 @@ async def _means(
                 settings.redis, connections=2, connect_timeout_s=health.REDIS_S, socket_timeout_s=health.REDIS_S
             )
             stack.push_async_callback(redis.aclose)
-        yield Means(opened, doorbell, notices, waiters, terms, redis)
+        threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
+        stack.callback(threads.shutdown, wait=False)
+        yield Means(opened, doorbell, notices, waiters, terms, threads, redis)
 
 
 @contextlib.asynccontextmanager

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
-from starlette.concurrency import run_in_threadpool
 
-from api.calls import Call, idempotency_key, location_of, raw_body
+from api.calls import Call, LeanRoute, idempotency_key, location_of, raw_body
 from api.document import ADMITTED, body, prompt_parameters
 from api.replies import reply
 from api.shapes import MessageShape, message_shape
@@ -18,7 +17,7 @@ from domain.prompts import Admission
 from domain.requests.parsing import parse
 from domain.requests.prompts import PromptRequest
 
-router = APIRouter(tags=["prompt"])
+router = APIRouter(tags=["prompt"], route_class=LeanRoute)
 
 _EXTRA = {**prompt_parameters(), **body(PromptRequest)}
 
@@ -49,9 +48,8 @@ async def _admit(call: Call) -> Admission:
     request = call.request
     directory = location_of(request).directory
     raw = await raw_body(request)
-    return await run_in_threadpool(
-        _keep, call, raw, request.path_params["sessionID"], idempotency_key(request), directory or "/"
-    )
+    session_id = request.path_params["sessionID"]
+    return await call.means.aside(_keep, call, raw, session_id, idempotency_key(request), directory or "/")
 
 
 def _keep(call: Call, raw: bytes, session_id: str, key: str | None, directory: str) -> Admission:
@@ -67,7 +65,7 @@ async def _answer(call: Call, admission: Admission) -> Message:
     job = admission.job
     if job is not None and job.state.is_open:
         job = await call.means.waiters.wait_for(call.tenant, job.id, None)
-    return await run_in_threadpool(_ended_answer, call, admission, job)
+    return await call.means.aside(_ended_answer, call, admission, job)
 
 
 def _ended_answer(call: Call, admission: Admission, job: Job | None) -> Message:
