@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from api import cursors
 from api.calls import Call, Caller, JobPath, Location, Page, Where, idempotency_key, no_body
 from api.document import ADMITTED, key_parameter
+from api.job_shapes import JobShape, job_shape
 from api.replies import reply
-from api.shapes import JobShape, job_shape
 from api.waiters import ClientGoneError, unless_gone
 from domain.clock import system_clock
 from domain.jobs import Job, State

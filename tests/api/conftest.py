@@ -1,6 +1,7 @@
 """An API over a store of each kind, called in process, with a worker beside it that the test drives by hand."""
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.main import create_app
@@ -18,6 +21,7 @@ from storage.sql import open_store
 from tests.storage.actors import Worker
 from tests.support import keepers
 from tests.support.memory_store import MemoryStore
+from tests.support.waiting import eventually
 
 
 class Bell:
@@ -112,6 +116,30 @@ class Apis:
         if self.kind == "memory":
             return MemoryStore(default_model=settings.model, backlog=settings.backlog)
         return open_store(settings)
+
+
+@dataclass
+class Served:
+    """An API over plain memory behind a real server, for what happens on real connections."""
+
+    app: FastAPI
+    store: MemoryStore
+    port: int
+
+
+@contextlib.contextmanager
+def serving(**given: Any) -> Iterator[Served]:
+    """Serve with these settings for the length of a block."""
+    store = MemoryStore()
+    settings = Settings.model_validate({"redis_url": None, **given})
+    app = create_app(settings, store=lambda: store, bell=Bell)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    eventually(lambda: server.started)
+    yield Served(app, store, server.servers[0].sockets[0].getsockname()[1])
+    server.should_exit = True
+    thread.join(10)
 
 
 @pytest.fixture(autouse=True)

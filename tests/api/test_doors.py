@@ -4,19 +4,16 @@ import asyncio
 import base64
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 
 from api.doors import BodyLimit
 from api.main import create_app
 from domain.settings import Settings
-from tests.api.conftest import Api, Apis, Bell, a_prompt
+from tests.api.conftest import Api, Apis, Bell, a_prompt, serving
 from tests.support.memory_store import MemoryStore
-from tests.support.waiting import eventually
 
 MIB = 1024 * 1024
 
@@ -178,15 +175,8 @@ def test_a_body_of_100_mb_is_read_no_further_than_the_limit(declared: bytes | No
 @pytest.fixture
 def port() -> Iterator[int]:
     """The port of a real server with a limit of one MiB."""
-    settings = Settings.model_validate({"redis_url": None, "body_limit": MIB})
-    app = create_app(settings, store=MemoryStore, bell=Bell)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    eventually(lambda: server.started)
-    yield server.servers[0].sockets[0].getsockname()[1]
-    server.should_exit = True
-    thread.join(10)
+    with serving(body_limit=MIB) as served:
+        yield served.port
 
 
 @pytest.mark.parametrize("framing", ["Content-Length: 104857600", "Transfer-Encoding: chunked"])
