@@ -25,6 +25,7 @@ from redis.asyncio.client import PubSub
 from domain.jobs import Job, State
 from domain.record import Record
 from storage import redis_clients
+from storage.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Notices:
         notices: dict[str, list[tuple[str, str, str]]] = {}
         for job in jobs:
             notices.setdefault(job.tenant, []).append((job.id, job.session_id, job.state))
+        failpoint("notices.before_publish")
         try:
             with self._client.pipeline(transaction=False) as pipeline:
                 for tenant, listed in notices.items():

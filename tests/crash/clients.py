@@ -19,7 +19,7 @@ TIMEOUT_S = 30.0
 PAUSE_S = 0.05
 
 
-#: More than a worker has slots, so that one worker alone is always busy.
+#: More than a worker has slots: one worker alone is always busy.
 SESSIONS = 4
 
 

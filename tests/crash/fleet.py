@@ -27,9 +27,11 @@ PATIENCE_S = 40.0
 class Member:
     """A process of the fleet."""
 
-    def __init__(self, name: str, command: Command) -> None:
+    def __init__(self, name: str, command: Command, failpoints: str) -> None:
         self.name = name
         self.command = command
+        #: What it is armed with.
+        self.failpoints = failpoints
 
     @property
     def is_alive(self) -> bool:
@@ -46,16 +48,20 @@ class Member:
     def thaw(self) -> None:
         self.command.send(signal.SIGCONT)
 
-    @property
-    def is_frozen(self) -> bool:
-        """Whether it is stopped, by whomever."""
+    def until_frozen(self) -> None:
+        """Wait until its failpoint has stopped it."""
+        eventually(self._is_frozen, PATIENCE_S, what=f"{self.name} freezes")
+
+    def _is_frozen(self) -> bool:
         found = os.waitid(os.P_PID, self.command.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
         return found is not None and found.si_code == os.CLD_STOPPED
 
     def dies_by_itself(self) -> None:
         """Wait until its failpoint has killed it."""
         code = self.command.ends(PATIENCE_S)
-        assert code == -signal.SIGKILL, f"{self.name} ended with {code}:\n{self.command.output[-4000:]}"
+        assert code == -signal.SIGKILL, (
+            f"{self.name} ({self.failpoints}) ended with {code}:\n{self.command.output[-4000:]}"
+        )
 
 
 class Fleet:
@@ -69,7 +75,7 @@ class Fleet:
             "redis_url": redis,
             "port": str(port),
             "model": f"{PROVIDER}/model",
-            "concurrency": "3",
+            "concurrency": "2",
             "lease": str(LEASE_S),
             "grace": "2",
         }
@@ -115,7 +121,7 @@ class Fleet:
         base = {**self._environment, **({"PROMPTQ_FAILPOINTS": failpoints} if failpoints else {})}
         made = role(self._settings, base)
         output = self._directory / f"{len(self.members)}-{name}.log"
-        member = Member(name, Command(*made.command[1:], output=output, environment=made.environment))
+        member = Member(name, Command(*made.command[1:], output=output, environment=made.environment), failpoints)
         self.members.append(member)
         return member
 

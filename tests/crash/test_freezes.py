@@ -1,6 +1,6 @@
 """A worker that stands still for longer than its lease, and then goes on as if nothing had been: I1 to I6 hold."""
 
-from domain.clock import system_clock
+from domain.clock import millis, system_clock
 from tests.crash.clients import SESSIONS
 from tests.crash.fleet import LEASE_S, PATIENCE_S, Member
 from tests.crash.trial import Trial
@@ -10,7 +10,9 @@ from tests.support.waiting import eventually
 def test_what_a_frozen_worker_hands_in_after_its_lease_is_fenced(trial: Trial) -> None:
     trial.fleet.api()
     trial.clients.start()
-    eventually(lambda: len({job.session_id for job in trial.observer.jobs()}) == SESSIONS, what="all sessions have work")
+    eventually(
+        lambda: len({job.session_id for job in trial.observer.jobs()}) == SESSIONS, what="all sessions have work"
+    )
     frozen = freeze_with_ends_in_hand(trial)
     held = [job for job in trial.observer.jobs() if job.state == "running"]
     assert held
@@ -38,7 +40,7 @@ def freeze_with_ends_in_hand(trial: Trial) -> Member:
     """
     for _ in range(5):
         worker = trial.fleet.worker("engine.before_exchange=stop@2")
-        eventually(lambda worker=worker: worker.is_frozen, PATIENCE_S, what="the worker freezes")
+        worker.until_frozen()
         if trial.observer.is_writable():
             return worker
         worker.kill()  # frozen in a transaction of another of its threads: SQLite would wait for its end
@@ -54,11 +56,16 @@ def test_workers_freeze_at_any_moment_for_longer_than_a_lease(trial: Trial) -> N
         trial.until_asked(trial.chance.randint(3, 15))
         frozen = trial.chance.choice(workers)
         frozen.freeze()
-        over = system_clock() + 1.5 * LEASE_S * 1000
-        eventually(lambda over=over: system_clock() > over, what="its leases have run out")
+        until_leases_have_run_out()
         frozen.thaw()
     trial.until_asked(5)
     history = trial.holds()
     assert any(job.attempt > 1 for job in history.jobs)
     assert {job.state for job in history.jobs} == {"succeeded"}
     assert all(worker.is_alive for worker in workers)
+
+
+def until_leases_have_run_out() -> None:
+    """Wait until no lease that is held now, and not renewed, is valid."""
+    over = system_clock() + millis(1.5 * LEASE_S)
+    eventually(lambda: system_clock() > over, what="all leases have run out")

@@ -29,6 +29,8 @@ class Trial:
     """What a scenario plays with."""
 
     def __init__(self, fleet: Fleet, model: RecordingModel, observer: Observer, valkey: ValkeyServer) -> None:
+        #: Of which kind it is: `sqlite` or `postgres`.
+        self.database = "sqlite" if fleet.database.startswith("sqlite") else "postgres"
         self.seed = int(os.environ.get(SEED_VARIABLE, "20"))
         self.chance = random.Random(self.seed)
         self.fleet = fleet
