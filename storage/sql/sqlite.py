@@ -7,6 +7,7 @@ savepoint and commits once, made 37,600/s with a p99 of 16 ms.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sqlite3
 import threading
@@ -123,12 +124,13 @@ class SqliteTransactions:
                         connection = self._engine.connect()
                     self._commit_together(connection, together)
             except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
-                if connection is not None:
-                    connection.invalidate()
-                    connection.close()
-                    connection = None
                 for item in together:
-                    item.fail(error)
+                    item.fail(unavailable(error) if isinstance(error, sqlite3.Error) else error)
+                if connection is not None:
+                    with contextlib.suppress(sa.exc.SQLAlchemyError, sqlite3.Error):
+                        connection.invalidate()
+                        connection.close()
+                    connection = None
         if connection is not None:
             connection.close()
 
@@ -200,6 +202,9 @@ class _Work:
             self.future.set_result(self.result)
 
     def fail(self, error: BaseException) -> None:
-        """Tell the one who waits that nothing was kept."""
+        """Tell the one who waits that nothing was kept.
+
+        Not its own error, if it has one: that may come from a neighbour's change, which is not kept either.
+        """
         if not self.future.done():
-            self.future.set_exception(self.error or error)
+            self.future.set_exception(error)

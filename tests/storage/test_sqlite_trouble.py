@@ -5,17 +5,20 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from domain.errors import StoreUnavailable
+from domain.errors import PromptqError, StoreUnavailable
 from storage.sql import open_store
 from storage.sql.sqlite import SqliteTransactions
 from storage.sql.store import SqlStore
+from storage.sql.transactions import Tx
 from tests.storage.actors import admit
 from tests.support.commands import clean_environment
 from tests.support.keepers import migrated, settings_of
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -108,6 +111,62 @@ def test_what_waits_together_is_kept_together_and_one_that_fails_does_not_spoil_
         thread.join()
     assert isinstance(outcomes["bad"], KeyError)
     assert {store.session("default", f"ses_n{number}").seq for number in range(20)} == {1}
+    store.close()
+
+
+def test_what_a_neighbour_did_that_was_not_kept_refuses_nobody(url: str) -> None:
+    transactions = SqliteTransactions(url)
+    store = SqlStore(transactions)
+    admit(store)
+    started, go = threading.Event(), threading.Event()
+    outcomes: dict[str, object] = {}
+
+    def hold_up(_tx: object) -> None:
+        started.set()
+        assert go.wait(10)
+
+    def break_off(_tx: object) -> None:
+        message = "the disk is gone"
+        raise StoreUnavailable(message)
+
+    def run(name: str, call: Callable[[], object]) -> None:
+        try:
+            outcomes[name] = call()
+        except PromptqError as error:
+            outcomes[name] = error
+
+    calls: dict[str, Callable[[], object]] = {
+        "first": lambda: transactions.write("test", hold_up),
+        "one": lambda: admit(store, "ses_b", "one", message_id="msg_1"),
+        "two": lambda: admit(store, "ses_b", "two", message_id="msg_1"),
+        "broken": lambda: transactions.write("test", break_off),
+    }
+    threads = []
+    for number, (name, call) in enumerate(calls.items()):
+        threads.append(threading.Thread(target=run, args=(name, call)))
+        threads[-1].start()
+        assert started.wait(10)
+        eventually(lambda: len(transactions._waiting) == number)  # noqa: B023 - called at once
+    go.set()
+    for thread in threads:
+        thread.join()
+    assert {name: type(outcomes[name]) for name in ("one", "two")} == {"one": StoreUnavailable, "two": StoreUnavailable}
+    assert admit(store, "ses_b", "two", message_id="msg_1").session_created
+    store.close()
+
+
+def test_work_that_breaks_its_transaction_leaves_a_store_that_works(url: str) -> None:
+    transactions = SqliteTransactions(url)
+    store = SqlStore(transactions)
+
+    def undo_everything(tx: Tx) -> None:
+        tx.connection.exec_driver_sql("ROLLBACK")
+        message = "on purpose"
+        raise KeyError(message)
+
+    with pytest.raises(StoreUnavailable, match="no such savepoint"):
+        transactions.write("test", undo_everything)
+    assert admit(store).session_created
     store.close()
 
 
