@@ -6,6 +6,7 @@ inside its own start: so the engine works while there is no broker yet, and whil
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from typing import Any
@@ -71,6 +72,7 @@ class EngineStep(bootsteps.StartStopStep):
         wiring.at_end = [doorbell.close, notices.close, *([events.close] if events else []), store.close]
         show_running_prompts()
         self._wiring = worker.promptq = wiring
+        _spare_collections()
         wiring.engine.start()
 
     def close(self, _worker: Any) -> None:
@@ -100,6 +102,13 @@ class EngineStep(bootsteps.StartStopStep):
         wiring.engine.stop()
         for let_go in wiring.at_end:
             let_go()
+
+
+def _spare_collections() -> None:
+    """Collect garbage a tenth as often, and never look at what was loaded at start: a tenth of the work of a prompt."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def _end_worker() -> None:

@@ -1,4 +1,8 @@
-"""The app by the name that a command line needs: `celery -A tasks.main:app worker`. Nothing else imports this."""
+"""The app by the name that a command line needs: `celery -A tasks.main:app worker --without-gossip --without-mingle`.
+
+promptq has no use for gossip and mingle: mingle costs a second at every connection, and a worker whose broker is away
+cannot end in good order with gossip (Celery 5.7.0: `AttributeError … 'connection_errors'`). Nothing else imports this.
+"""
 
 from __future__ import annotations
 

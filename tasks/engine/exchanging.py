@@ -62,7 +62,7 @@ class Exchanger:
             worker: this worker's ID.
             slots: this worker's slots.
             lease_ms: the length of a lease.
-            start: begins to run new attempts.
+            start: begins to run new attempts; it may take a few milliseconds.
             committed: is told what each round changed.
             ring: tells other workers that there may be work for them.
             saturated: is told when a round has filled all slots (True), and when one has not any more (False).
@@ -164,14 +164,14 @@ class Exchanger:
         failpoint("engine.after_exchange")
         attempts = [Attempt(claimed, self._slots.patience_s) for claimed in got.claimed]
         self._slots.release(ended)
-        if attempts:
-            self._slots.add(attempts)
-            self._start(attempts)
+        self._slots.add(attempts)
         for end in got.fenced:
             log.warning("end_fenced", extra={"job": end.job_id, "session": end.session_id, "attempt": end.attempt})
         self._substitute(got, ended)
         self._tell(got, ended, attempts)
         self._plan(got, asked, free)
+        if attempts:
+            self._start(attempts)
 
     def _back_off(self) -> None:
         if self._ceiling_s == FIRST_PAUSE_S:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import threading
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,9 @@ from tasks.engine.event_loop import EventLoop
 from tasks.engine.slots import PATIENCE_S, Attempt, Slots, Stop
 
 log = logging.getLogger(__name__)
+
+LONGEST_START_S = 0.005
+"""How long a round of claims waits for its attempts to begin, should the event loop be busy."""
 
 READERS = 8
 """Histories that are loaded at the same time."""
@@ -55,8 +59,13 @@ class Runner:
         self._readers = ThreadPoolExecutor(READERS, "engine-history")
 
     def start(self, attempts: Sequence[Attempt]) -> None:
-        """Begin to run attempts."""
-        self._event_loop.call(self._start, attempts)
+        """Begin to run attempts, and wait a moment until each has got as far as it gets without waiting.
+
+        Those that end there and then are handed in together, with what else has ended, and not in a round of their own.
+        """
+        begun = threading.Event()
+        self._event_loop.call(self._start, attempts, begun)
+        begun.wait(LONGEST_START_S)
 
     def stop(self, attempts: Collection[Attempt], why: Stop) -> None:
         """Tell attempts to stop; the first reason that one is told stays."""
@@ -76,10 +85,11 @@ class Runner:
             log.warning("executors_not_closed")
         self._readers.shutdown(wait=False, cancel_futures=True)
 
-    def _start(self, attempts: Sequence[Attempt]) -> None:
+    def _start(self, attempts: Sequence[Attempt], begun: threading.Event) -> None:
         failpoint("engine.start_jobs")
         for attempt in attempts:
             attempt.task = self._loop.create_task(self._run(attempt))
+        self._loop.call_soon(begun.set)
 
     def _stop_all(self, attempts: Collection[Attempt], why: Stop) -> None:
         for attempt in attempts:

@@ -109,23 +109,6 @@ def test_a_worker_whose_redis_is_away_ends_in_good_order(fleet: Fleet, valkey: V
     assert "Traceback" not in worker.output
 
 
-def test_a_frozen_worker_loses_its_prompt_and_what_it_leaves_afterwards_is_thrown_away(fleet: Fleet) -> None:
-    frozen = fleet.worker(name="frozen", lease=1)
-    frozen.says("ready.")
-    job = fleet.admit("answer me once", echo={"delay": 1})
-    fleet.reaches(job, State.RUNNING)
-    frozen.send(signal.SIGSTOP)
-    fleet.worker(name="other", lease=1)
-    ended = fleet.reaches(job, State.SUCCEEDED)
-    assert (ended.attempt, ended.losses, ended.charges) == (2, 1, 0)
-    frozen.send(signal.SIGCONT)
-    after = fleet.reaches(fleet.admit("next", echo={"delay": 1}), State.SUCCEEDED)
-    assert after.seq == 2
-    assert fleet.job(job) == ended
-    answers = [message for message in fleet.store.messages("default", "ses_a") if message.role == "assistant"]
-    assert [answer.job_id for answer in answers] == [job.id, after.id]
-
-
 def test_a_full_worker_leaves_the_bell_to_an_idle_one(fleet: Fleet) -> None:
     fleet.worker(name="full", concurrency=1).says("ready.")
     fleet.reaches(fleet.admit("stall", "ses_stall", echo={"stall": True}), State.RUNNING)

@@ -49,7 +49,8 @@ class Fleet:
     def worker(self, *, name: str = "one", arguments: tuple[str, ...] = (), **settings: Any) -> Command:
         """Start a worker; it may not be ready yet."""
         command = Command(
-            *("-m", "celery", "-A", "tasks.main:app", "worker", "-l", "INFO", "-n", f"{name}@test", *arguments),
+            *("-m", "celery", "-A", "tasks.main:app", "worker", "-l", "INFO", "-n", f"{name}@test"),
+            *("--without-gossip", "--without-mingle", *arguments),
             output=self.directory / f"{name}.log",
             environment=self.environment(**settings),
         )
