@@ -36,6 +36,7 @@ def new_session(tenant: str, creation: Creation, now: Millis) -> Session:
         metadata=creation.metadata,
         permission=creation.permission,
         on_failure=creation.on_failure,
+        ttl_ms=creation.ttl_ms,
         created_with=creation.given,
     )
 
@@ -68,6 +69,7 @@ def repeat(session: Session, creation: Creation) -> Session:
         metadata=creation.metadata,
         permission=creation.permission,
         on_failure=creation.on_failure,
+        ttl_ms=creation.ttl_ms if creation.ttl_ms is not None else session.ttl_ms,
     )
 
 

@@ -6,6 +6,7 @@ sessions descending. promptq's own order is the sequence number, never the ID.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -19,9 +20,11 @@ from domain.errors import InvalidRequest
 
 SESSION_PREFIX = "ses_"
 EPHEMERAL_PREFIX = "ses_tmp_"
+EPHEMERAL_JOB_PREFIX = "job_tmp_"
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BASE62_PAIRS = tuple(first + second for first in _BASE62 for second in _BASE62)
+_TAG_DIGITS = range(10)
 _MASK = (1 << 48) - 1
 _SESSION = re.compile(r"ses_[A-Za-z0-9_-]{1,128}", re.ASCII)
 _MESSAGE = re.compile(r"msg_?[A-Za-z0-9_-]{1,128}", re.ASCII)
@@ -69,9 +72,29 @@ def new_part_id() -> str:
     return new_id("prt")
 
 
-def new_job_id() -> str:
-    """Make a job ID."""
-    return new_id("job")
+def new_job_id(session_id: str, incarnation: int) -> str:
+    """Make the ID of a job of a session.
+
+    It ends in the session's tag instead of so many random characters, and starts `job_tmp_` if the session is
+    ephemeral: where such a job is kept, and of which session it is, need no index.
+    """
+    prefix = "job_tmp" if is_ephemeral(session_id) else "job"
+    return new_id(prefix)[: -len(_TAG_DIGITS)] + session_tag(session_id, incarnation)
+
+
+def session_tag(session_id: str, incarnation: int) -> str:
+    """Return ten base-62 characters that tell one incarnation of a session from others, in the IDs of its jobs."""
+    digest = int.from_bytes(hashlib.blake2b(f"{session_id}\0{incarnation}".encode(), digest_size=8).digest())
+    tag = ""
+    for _ in _TAG_DIGITS[::2]:
+        digest, pair = divmod(digest, 62 * 62)
+        tag += _BASE62_PAIRS[pair]
+    return tag
+
+
+def tag_of(job_id: str) -> str:
+    """Return the session's tag in a job's ID."""
+    return job_id[-len(_TAG_DIGITS) :]
 
 
 def new_incarnation() -> int:
@@ -82,6 +105,11 @@ def new_incarnation() -> int:
 def is_ephemeral(session_id: str) -> bool:
     """Tell where a session lives: its name says so."""
     return session_id.startswith(EPHEMERAL_PREFIX)
+
+
+def is_ephemeral_job(job_id: str) -> bool:
+    """Tell where a job is kept: its name says so."""
+    return job_id.startswith(EPHEMERAL_JOB_PREFIX)
 
 
 def check_session_id(value: str, *, field: str = "sessionID") -> str:

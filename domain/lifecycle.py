@@ -31,6 +31,9 @@ from domain.sessions import Session
 SUSPECT_WINDOW_MS: Millis = 2_000
 """How long after its start a suspect is watched alone. A prompt that ends its worker mostly does so at once."""
 
+STOPPED = "an earlier prompt of the session did not succeed"
+"""Why a prompt was cancelled behind another, where `onFailure` is "stop"."""
+
 MOST_LOSSES = 10
 """A job that lost this many workers fails, whoever is to blame."""
 
@@ -71,7 +74,7 @@ def admit(session: Session, prompt: Prompt, *, default_model: str, now: Millis) 
         content_hash=prompt.content_hash,
         idempotency_key=None if prompt.message_id else prompt.idempotency_key,
     )
-    after = session.evolve(seq=seq, updated=now)
+    after = session.evolve(seq=seq, updated=now, ttl_ms=prompt.ttl_ms or session.ttl_ms)
     if job is None:
         return Change(after, (), (message,))
     return Change(after.opened(job.priority, 1), (job,), (message,))
@@ -80,7 +83,7 @@ def admit(session: Session, prompt: Prompt, *, default_model: str, now: Millis) 
 def _new_job(session: Session, prompt: Prompt, model: str, agent: str, now: Millis) -> Job:
     return Job(
         tenant=session.tenant,
-        id=new_job_id(),
+        id=new_job_id(session.id, session.incarnation),
         session_id=session.id,
         incarnation=session.incarnation,
         seq=session.seq,

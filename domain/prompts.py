@@ -44,6 +44,8 @@ class Prompt(Record):
     batch_id: str | None = None
     #: Where a session is made if it is missing.
     directory: str = "/"
+    #: Of an ephemeral session: how long it outlives its latest activity, from this prompt on; None: as before.
+    ttl_ms: Millis | None = None
 
 
 class Disposition(StrEnum):

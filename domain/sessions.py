@@ -41,6 +41,8 @@ class Session(Record):
     metadata: Mapping[str, Any] | None = None
     permission: list[Any] | None = None
     archived: Millis | None = None
+    #: Of an ephemeral session: how long it outlives its latest activity; None: as long as the server says.
+    ttl_ms: Millis | None = None
     on_failure: OnFailure = "continue"
     #: Creation parameters as first given, by their API names; None until a `POST /session` gave some.
     created_with: Mapping[str, Any] | None = None
@@ -89,4 +91,6 @@ class Creation(Record):
     metadata: Mapping[str, Any] | None = None
     permission: list[Any] | None = None
     on_failure: OnFailure = "continue"
+    #: Of an ephemeral session: how long it outlives its latest activity; None: as long as the server says.
+    ttl_ms: Millis | None = None
     if_exists: Literal["return", "error"] = "return"

@@ -41,7 +41,7 @@ def stop_behind(tx: Tx, change: Change, now: Millis) -> Change:
         if lifecycle.stops_session(of, ended):
             decided = {each.id for each in jobs}
             behind = [each for each in queue.jobs_behind(tx, of, ended.seq) if each.id not in decided]
-            more = lifecycle.cancel_all(of, behind, now, why="an earlier prompt of the session did not succeed")
+            more = lifecycle.cancel_all(of, behind, now, why=lifecycle.STOPPED)
             jobs += more.jobs
             messages += more.messages
             of = more.session

@@ -68,6 +68,7 @@ def dumps(value: object) -> str:
 def session_row(value: Session) -> dict[str, Any]:
     """Write a session as its row."""
     row = dict(value.__dict__)
+    del row["ttl_ms"]  # durable sessions live until they are deleted
     row["metadata"] = None if value.metadata is None else dumps(value.metadata)
     row["permission"] = None if value.permission is None else dumps(value.permission)
     row["created_with"] = None if value.created_with is None else dumps(value.created_with)
@@ -105,6 +106,7 @@ def session_of(row: Row) -> Session:
         if fields[name] is not None:
             fields[name] = _decoder.decode(fields[name])
     fields["open"] = tuple(_decoder.decode(fields["open"]))
+    fields["ttl_ms"] = None
     fields["usage"] = _usage_of(fields["usage"])
     return Session.revive(fields)
 

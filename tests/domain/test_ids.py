@@ -17,7 +17,7 @@ def test_ids_that_we_make_have_twelve_hex_digits_and_fourteen_of_base_62() -> No
         (ids.new_session_id(ephemeral=True), "ses_tmp"),
         (ids.new_message_id(), "msg"),
         (ids.new_part_id(), "prt"),
-        (ids.new_job_id(), "job"),
+        (ids.new_job_id("ses_a", 1), "job"),
     ]:
         assert re.fullmatch(prefix + "_[0-9a-f]{12}[0-9A-Za-z]{14}", made)
 
@@ -37,7 +37,7 @@ def test_messages_rise_and_sessions_fall_strictly() -> None:
 
 def test_ids_of_many_threads_are_distinct() -> None:
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda _: ids.new_job_id(), range(4_000)))
+        made = list(pool.map(lambda _: ids.new_job_id("ses_a", 1), range(4_000)))
     assert len(set(made)) == len(made)
 
 

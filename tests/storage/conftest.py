@@ -7,12 +7,12 @@ import pytest
 
 from storage.base import Store
 from tests.storage.actors import Worker
+from tests.storage.kinds import ALL
 from tests.support import keepers
 from tests.support.clocks import FakeClock
 from tests.support.keepers import Keeper
 from tests.support.postgres import PostgresServer
-
-DATABASES = ("sqlite", "postgres")
+from tests.support.valkey import ValkeyServer
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +30,7 @@ def migrated_postgres(postgres_server: PostgresServer) -> Iterator[str]:
         yield keepers.migrated(url)
 
 
-@pytest.fixture(params=["memory", *DATABASES])
+@pytest.fixture(params=ALL)
 def keeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Keeper]:
     """An empty keeper; a test that needs settings of its own opens its stores itself."""
     match request.param:
@@ -39,6 +39,11 @@ def keeper(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Keeper]:
         case "sqlite":
             template: Path = request.getfixturevalue("sqlite_template")
             made = Keeper("sqlite", keepers.sqlite_copy(template, tmp_path))
+        case "fakeredis":
+            made = Keeper("fakeredis")
+        case "valkey":
+            valkey: ValkeyServer = request.getfixturevalue("valkey")
+            made = Keeper("valkey", valkey.url)
         case _:
             made = Keeper("postgres", keepers.emptied(request.getfixturevalue("migrated_postgres")))
     yield made

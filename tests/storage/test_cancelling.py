@@ -5,6 +5,7 @@ from domain.jobs import CancelScope, Outcome, State
 from domain.prompts import Disposition
 from storage.base import Store
 from tests.storage.actors import LEASE_MS, Worker, admit, admit_job, create, texts
+from tests.storage.kinds import durable
 from tests.support.clocks import FakeClock
 
 
@@ -233,6 +234,7 @@ def test_only_a_job_that_ended_without_success_can_be_retried(store: Store, work
             worker.finish(store.job("default", job.id))
 
 
+@durable
 def test_a_job_of_a_deleted_session_cannot_be_retried(store: Store, worker: Worker) -> None:
     failed = admit_job(store)
     worker.run(Outcome.FAILED)

@@ -5,6 +5,7 @@ from domain.jobs import Failure, Outcome, State
 from domain.prompts import Disposition
 from storage.base import JobQuery, SessionQuery, Store
 from tests.storage.actors import LEASE_MS, Worker, admit, admit_job, create, finished, held
+from tests.storage.kinds import durable
 from tests.support.clocks import FakeClock
 
 
@@ -27,6 +28,7 @@ def test_deleting_a_session_cancels_its_open_jobs_and_removes_its_messages(
     assert worker.claim() == []
 
 
+@durable
 def test_the_records_of_its_jobs_stay_without_content(store: Store, worker: Worker) -> None:
     failed = admit_job(store)
     worker.claim()
@@ -41,6 +43,7 @@ def test_the_records_of_its_jobs_stay_without_content(store: Store, worker: Work
     assert {job.id for job in store.jobs("default", JobQuery(session_id="ses_a"))} == {failed.id, waiting.id}
 
 
+@durable
 def test_a_worker_loses_the_lease_of_a_deleted_sessions_job(store: Store, worker: Worker) -> None:
     admit(store)
     job = worker.claim_one()
@@ -90,6 +93,7 @@ def test_a_deleted_sessions_jobs_are_never_mended(store: Store, worker: Worker, 
     assert not store.reconcile(limit=10).woke
 
 
+@durable
 def test_cancelling_a_deleted_sessions_job_changes_nothing(store: Store) -> None:
     job = admit_job(store)
     store.delete_session("default", "ses_a")

@@ -52,6 +52,15 @@ def test_a_held_session_that_is_first_does_not_cost_others_their_slots(
 
 
 @postgres_only
+def test_a_claim_passes_heads_that_others_are_claiming(store: Store, worker: Worker, outsider: sa.Connection) -> None:
+    held, free = admit_job(store, "ses_held", priority=9), admit_job(store, "ses_free")
+    outsider.execute(sa.text("SELECT 1 FROM job WHERE id = :id FOR UPDATE"), {"id": held.id})
+    assert [each.job.id for each in worker.claim()] == [free.id]
+    outsider.rollback()
+    assert [each.job.id for each in worker.claim()] == [held.id]
+
+
+@postgres_only
 def test_mending_passes_sessions_that_others_hold(
     store: Store, worker: Worker, clock: FakeClock, outsider: sa.Connection
 ) -> None:

@@ -26,14 +26,13 @@ from domain.sameness import content_hash
 from domain.sessions import Creation
 from storage.base import Beat, Exchange
 from tests.storage.promises import Promises
-from tests.support import keepers
 from tests.support.keepers import Keeper
 from tests.support.memory_store import MemoryStore
 from tests.support.twins import Pair, Twin, Twins
 
 LEASE_MS = 30_000
 BACKLOG = 12
-EXAMPLES = {"memory": 60, "sqlite": 80, "postgres": 40}
+EXAMPLES = {"memory": 60, "sqlite": 80, "postgres": 40, "fakeredis": 20, "valkey": 40}
 
 tenants = st.sampled_from(["default", "default", "default", "other"])
 sessions = st.sampled_from(["ses_a", "ses_b", "ses_c"])
@@ -53,11 +52,8 @@ class Interleaving(RuleBasedStateMachine):
         super().__init__()
         keeper = self.keeper
         self.clock = keeper.clock
-        model = MemoryStore(clock=self.clock, backlog=BACKLOG, jitter=lambda: 0.5)
-        if keeper.url is None:
-            keeper.opened.clear()
-        else:
-            keepers.emptied(keeper.url)
+        model = MemoryStore(clock=self.clock, backlog=BACKLOG, jitter=lambda: 0.5, ephemeral=keeper.is_ephemeral)
+        keeper.empty()
         if not keeper.opened:
             keeper.open(backlog=BACKLOG)
         self.twins = Twins(model, keeper.opened[0])

@@ -5,7 +5,10 @@ from domain.jobs import Outcome, State
 from domain.prompts import Disposition
 from storage.base import JobQuery, Store
 from tests.storage.actors import Worker, admit, admit_job
+from tests.storage.kinds import durable
 from tests.support.clocks import FakeClock
+
+pytestmark = durable
 
 
 def test_the_records_of_jobs_that_ended_long_ago_are_removed(store: Store, worker: Worker, clock: FakeClock) -> None:

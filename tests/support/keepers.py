@@ -5,10 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import fakeredis
 import sqlalchemy as sa
 
 from domain.settings import Settings
+from storage import redis_clients
 from storage.base import Store
+from storage.ephemeral.store import EphemeralStore
 from storage.sql import open_store
 from storage.sql.migrate import upgrade
 from storage.sql.schema import metadata
@@ -25,12 +28,37 @@ class Keeper:
     url: str | None = None
     clock: FakeClock = field(default_factory=FakeClock)
     opened: list[Store] = field(default_factory=list)
+    #: Of the kind `fakeredis`: what its stores share.
+    fake: fakeredis.FakeServer = field(default_factory=fakeredis.FakeServer)
+
+    @property
+    def is_ephemeral(self) -> bool:
+        """Whether what it keeps goes by itself, and nothing of it stays behind."""
+        return self.kind in {"fakeredis", "valkey"}
+
+    def empty(self) -> None:
+        """Take out all that it keeps."""
+        match self.kind:
+            case "memory":
+                self.opened.clear()
+            case "fakeredis":
+                fakeredis.FakeRedis(server=self.fake).flushall()
+            case "valkey":
+                redis_clients.sync_client(self.url or "").flushall()
+            case _:
+                emptied(self.url or "")
 
     def open(self, *, backlog: int = 1_000_000, jitter: Callable[[], float] = lambda: 0.5) -> Store:
         """Open a store that is closed when the test ends."""
         store: Store
-        if self.url is None:
+        if self.kind == "fakeredis":
+            fake = fakeredis.FakeRedis(server=self.fake)
+            store = EphemeralStore(fake, clock=self.clock, backlog=backlog, jitter=jitter)
+        elif self.url is None:
             store = MemoryStore(clock=self.clock, backlog=backlog, jitter=jitter)
+        elif self.kind == "valkey":
+            client = redis_clients.sync_client(self.url)
+            store = EphemeralStore(client, clock=self.clock, backlog=backlog, jitter=jitter)
         else:
             store = open_store(settings_of(self.url, backlog=backlog), clock=self.clock, jitter=jitter)
         self.opened.append(store)

@@ -44,8 +44,11 @@ class MemoryStore(MemoryReads):
         default_model: str = "echo/echo",
         backlog: int = 1_000_000,
         jitter: Callable[[], float] = random.random,
+        ephemeral: bool = False,
     ) -> None:
+        """Make an empty store; an `ephemeral` one takes the records of jobs along with their session, and prunes none."""
         super().__init__()
+        self._ephemeral = ephemeral
         self._clock = clock
         self._default_model = default_model
         self._backlog = backlog
@@ -83,7 +86,12 @@ class MemoryStore(MemoryReads):
                     self._tables.jobs[key] = lifecycle.bury(job, now)
             self._tables.messages.pop((tenant, session_id, session.incarnation), None)
             del self._tables.sessions[tenant, session_id]
-            return tuple(self._tables.jobs[tenant, job_id] for job_id in open_ids)
+            cancelled = tuple(self._tables.jobs[tenant, job_id] for job_id in open_ids)
+            if self._ephemeral:
+                gone = [key for key, job in self._tables.jobs.items() if job.incarnation == session.incarnation]
+                for key in gone:
+                    del self._tables.jobs[key]
+            return cancelled
 
     def fork_session(
         self, tenant: str, source_id: str, creation: Creation, *, before: str | None
@@ -304,6 +312,8 @@ class MemoryStore(MemoryReads):
 
     def prune(self, *, older_than_ms: Millis, limit: int) -> int:
         with self._lock:
+            if self._ephemeral:
+                return 0
             before = self._clock() - older_than_ms
             old = [job for job in self._tables.jobs.values() if job.ended is not None and job.ended <= before]
             for job in sorted(old, key=lambda job: (job.ended, job.id))[:limit]:
