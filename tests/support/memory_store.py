@@ -46,7 +46,7 @@ class MemoryStore(MemoryReads):
         jitter: Callable[[], float] = random.random,
         ephemeral: bool = False,
     ) -> None:
-        """Make an empty store; an `ephemeral` one takes the records of jobs along with their session, and prunes none."""
+        """Make an empty store; an `ephemeral` one keeps no record of a job whose session is gone, and prunes none."""
         super().__init__()
         self._ephemeral = ephemeral
         self._clock = clock
