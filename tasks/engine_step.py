@@ -25,7 +25,7 @@ from tasks.doorbell import Doorbell
 from tasks.engine.engine import Engine
 from tasks.engine.outlets import Audience, terminal_jobs
 from tasks.flower import TaskEvents
-from tasks.inspection import show_running_prompts
+from tasks.inspection import Inspection
 from tasks.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class EngineStep(bootsteps.StartStopStep):
             failed=_end_worker,
         )
         wiring.at_end = [doorbell.close, notices.close, *([events.close] if events else []), store.close]
-        show_running_prompts()
+        Inspection(worker, wiring.engine).start()
         self._wiring = worker.promptq = wiring
         _spare_collections()
         wiring.engine.start()

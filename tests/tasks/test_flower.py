@@ -35,17 +35,18 @@ def test_flower_shows_each_attempt_as_a_task_with_its_true_state_and_no_content(
         name="flower",
         environment={"FLOWER_BASIC_AUTH": f"test:{password}"},
     )
-    asked = urllib.request.Request(
-        f"http://127.0.0.1:{port}/api/tasks",
-        headers={"Authorization": "Basic " + b64encode(f"test:{password}".encode()).decode()},
-    )
+    authorization = "Basic " + b64encode(f"test:{password}".encode()).decode()
 
-    def tasks() -> dict[str, dict[str, Any]]:
+    def ask(path: str) -> Any:
+        asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers={"Authorization": authorization})
         try:
             with urllib.request.urlopen(asked, timeout=5) as answer:
-                shown: dict[str, dict[str, Any]] = json.load(answer)
+                return json.load(answer)
         except OSError as error:
             raise AssertionError("Flower does not answer yet") from error
+
+    def tasks() -> dict[str, dict[str, Any]]:
+        shown: dict[str, dict[str, Any]] = ask("/api/tasks")
         return shown
 
     worker = fleet.worker()
@@ -62,6 +63,7 @@ def test_flower_shows_each_attempt_as_a_task_with_its_true_state_and_no_content(
     twice = fleet.admit("a secret word", "ses_twice", echo={"fail": "transient", "failTimes": 1})
     stopped = fleet.admit("a secret word", "ses_stopped", echo={"stall": True})
     fleet.reaches(stopped, State.RUNNING)
+    eventually(lambda: [worker["active"] for worker in ask("/workers?json=1")["data"]] == [1])
     fleet.store.cancel_job("default", stopped.id)
     for job, state in (
         (good, State.SUCCEEDED),
