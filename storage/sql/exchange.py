@@ -70,9 +70,11 @@ _held = (
     & (job.c.worker == sa.bindparam("worker_is"))
     & sa.text(RUNNING)
 )
+#: Locked in the order in which `queue.save_jobs` writes.
+_held_in_order = sa.select(job.c.id).where(_held).order_by(job.c.id).with_for_update().correlate(None)
 _renew = (
     job.update()
-    .where(_held)
+    .where(job.c.tenant == sa.bindparam("tenant_is"), job.c.id.in_(_held_in_order))
     .values(lease_until=sa.bindparam("until"), renewed=sa.bindparam("at"))
     .returning(job.c.id, job.c.cancel_requested)
 )

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from domain import lifecycle
 from domain.clock import Millis
 from domain.errors import SessionNotFound
-from domain.jobs import Job
+from domain.jobs import Job, State
 from domain.lifecycle import Change
 from domain.messages import Message
 from domain.sessions import Session
@@ -52,6 +52,7 @@ _lock_sessions = _select_sessions.order_by(session.c.id).with_for_update()
 _lock_free_sessions = _select_sessions.order_by(session.c.id).with_for_update(skip_locked=True)
 
 _select_job = sa.select(*JOB_COLUMNS).where(_job_key)
+_lock_free_job = _select_job.with_for_update(skip_locked=True)
 _select_jobs = sa.select(*JOB_COLUMNS).where(
     job.c.tenant == sa.bindparam("tenant"), job.c.id.in_(sa.bindparam("ids", expanding=True))
 )
@@ -101,6 +102,7 @@ _insert_message = message.insert()
 _update_session = session.update().where(_session_key)
 _update_job = job.update().where(_job_key)
 _stamp_job = job.update().where(_job_key).values(ready_at=sa.bindparam("new_ready_at"), rank=sa.bindparam("new_rank"))
+_mark_job = job.update().where(_job_key).values(cancel_requested=sa.bindparam("scope"))
 
 
 def load_session(tx: Tx, tenant: str, session_id: str, *, lock: bool) -> Session:
@@ -168,6 +170,12 @@ def find_job(tx: Tx, tenant: str, job_id: str) -> Job | None:
     return job_of(row) if row is not None else None
 
 
+def find_free_job(tx: Tx, tenant: str, job_id: str) -> Job | None:
+    """Load a job and hold its row, or return None if somebody holds that: its worker, who is renewing its lease."""
+    row = tx.execute(_lock_free_job, {"key_tenant": tenant, "key_id": job_id}).first()
+    return job_of(row) if row is not None else None
+
+
 def load_jobs(tx: Tx, names: Iterable[tuple[str, str]]) -> dict[str, Job]:
     """Load those of some (tenant, job ID) that exist, by job ID."""
     found = {}
@@ -201,9 +209,22 @@ def insert_jobs(tx: Tx, values: Collection[Job]) -> None:
 
 
 def save_jobs(tx: Tx, values: Collection[Job]) -> None:
-    """Update the rows of jobs whose sessions are locked."""
-    if values:
-        tx.execute(_update_job, [job_change(value) for value in values])
+    """Update the rows of jobs whose sessions are locked, by tenant and ID.
+
+    Leases are renewed without the session's lock: in the same order, so that nobody waits in a circle. Of a job that
+    goes on running only a request to cancel is new; a lease that was renewed meanwhile must stay.
+    """
+    ordered = sorted(values, key=lambda value: (value.tenant, value.id))
+    marks = [
+        {"key_tenant": value.tenant, "key_id": value.id, "scope": str(value.cancel_requested)}
+        for value in ordered
+        if value.state is State.RUNNING
+    ]
+    changes = [job_change(value) for value in ordered if value.state is not State.RUNNING]
+    if marks:
+        tx.execute(_mark_job, marks)
+    if changes:
+        tx.execute(_update_job, changes)
 
 
 def save_claims(tx: Tx, values: Collection[Job]) -> None:

@@ -84,7 +84,7 @@ def lose_lapsed(tx: Tx, limit: int, jitter: Callable[[], float]) -> tuple[list[t
         if of is None:
             continue
         now = tx.now()
-        current = queue.find_job(tx, found.tenant, found.id)
+        current = queue.find_free_job(tx, found.tenant, found.id)
         # Renewed or finished between the look and the lock.
         if current is None or not lifecycle.holds(current, found.attempt) or (current.lease_until or 0) > now:
             continue
