@@ -69,7 +69,9 @@ class LeaseKeeper:
             now = time.monotonic()
             attempts = self._slots.all()
             self._runner.give_up([attempt for attempt in attempts if attempt.ended is None and now >= attempt.stop_by])
-            held = [attempt for attempt in attempts if attempt.is_renewable(now)]
+            outrun = _outrun(attempts)
+            self._runner.stop(outrun, Stop.LOST)
+            held = [attempt for attempt in attempts if attempt.is_renewable(now) and attempt not in outrun]
             if held and not self._loop_is_dead:
                 self._ask(held, now)
 
@@ -106,7 +108,6 @@ class LeaseKeeper:
             attempt.is_proven = True
         if proven:
             self._exchanger.look()
-        # By attempt, not by job: a job that was lost may be here again, as its next attempt.
         self._runner.stop([attempt for attempt in held if attempt.job.id in beat.lost], Stop.LOST)
         self._runner.stop([attempt for attempt in held if attempt.job.id in beat.cancelled], Stop.CANCELLED)
 
@@ -125,3 +126,14 @@ class LeaseKeeper:
     def _loop_is_dead(self) -> bool:
         """Whether the loop has been stuck for longer than a lease: its prompts are better run elsewhere."""
         return self._silence_s > max(self._lease_s, 2 * self._stuck_s)
+
+
+def _outrun(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Pick the attempts whose job has a later one here: it was lost, and this worker got it again.
+
+    The store is asked about jobs, so its answer would be about the later attempt.
+    """
+    latest: dict[str, int] = {}
+    for attempt in attempts:
+        latest[attempt.job.id] = max(attempt.job.attempt, latest.get(attempt.job.id, 0))
+    return [attempt for attempt in attempts if attempt.job.attempt < latest[attempt.job.id]]

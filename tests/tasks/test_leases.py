@@ -71,6 +71,21 @@ def test_an_attempt_that_lost_its_lease_is_stopped_and_what_it_leaves_is_thrown_
     eventually(lambda: workshop.executor.interrupted == ["slow"])
 
 
+def test_a_lost_attempt_is_stopped_also_where_its_worker_got_the_job_again(workshop: Workshop) -> None:
+    workshop.engine()
+    gate = workshop.scripts["wait"] = Gate()
+    job = workshop.admit("wait")
+    eventually(lambda: gate.reached)
+    workshop.store.renew(job_worker(workshop, job), [("default", job.id, 1)], lease_ms=-1)
+    eventually(lambda: workshop.store.reconcile(limit=10).lost)
+    workshop.engines[0].look()
+    eventually(lambda: gate.reached == 2)
+    eventually(lambda: workshop.executor.interrupted == ["wait"])
+    gate.open()
+    assert workshop.ended(job).attempt == 2
+    assert workshop.executor.interrupted == ["wait"]
+
+
 def job_worker(workshop: Workshop, job: Job) -> str:
     worker = workshop.job(job).worker
     assert worker is not None
