@@ -1,5 +1,7 @@
 """What must hold of a store after every command, whatever came before: asked of the model, with which keepers agree."""
 
+from collections.abc import Sequence
+
 from domain.clock import Millis
 from domain.jobs import Job, State
 from domain.messages import Role
@@ -33,8 +35,21 @@ class Promises:
             assert kept == (message.id, message.job_id)
         assert (told.disposition is Disposition.REPEATED) or told.message.seq == session.seq
 
-    def claimed(self, told: Exchange) -> None:
-        """Only heads are claimed, each under a number that it never had."""
+    def running(self, attempts: Sequence[Job]) -> list[int]:
+        """Which of these attempts, by their places, still own their jobs."""
+        return [place for place, attempt in enumerate(attempts) if self._owns(attempt)]
+
+    def _owns(self, attempt: Job) -> bool:
+        job = self._tables.jobs.get((attempt.tenant, attempt.id))
+        return job is not None and job.state is State.RUNNING and job.attempt == attempt.attempt
+
+    def exchanged(self, told: Exchange, valid: Sequence[Job]) -> None:
+        """Only attempts that owned their jobs were taken; only heads are claimed, under numbers that they never had."""
+        assert {job.id for job in told.taken} <= {job.id for job in valid}
+        fenced = {(end.job_id, end.attempt) for end in told.fenced}
+        assert len({job.id for job in told.taken}) == len(told.taken)
+        taken = {job.id for job in told.taken}
+        assert all((job.id, job.attempt) not in fenced or job.id in taken for job in valid)
         for each in told.claimed:
             head = self._tables.head(each.session)
             assert head is not None

@@ -34,9 +34,10 @@ LEASE_MS = 30_000
 BACKLOG = 12
 EXAMPLES = {"memory": 60, "sqlite": 80, "postgres": 40, "fakeredis": 20, "valkey": 40}
 
-tenants = st.sampled_from(["default", "default", "default", "other"])
-sessions = st.sampled_from(["ses_a", "ses_b", "ses_c"])
+tenants = st.sampled_from([*["default"] * 9, "other"])
+sessions = st.sampled_from(["ses_a", "ses_a", "ses_a", "ses_b", "ses_b", "ses_c"])
 workers = st.sampled_from(["w1", "w2"])
+outcomes = st.sampled_from([Outcome.SUCCEEDED, Outcome.SUCCEEDED, *Outcome])
 keys = st.sampled_from([{}, {}, {"message_id": "msg_1"}, {"message_id": "msg_2"}, {"idempotency_key": "k"}])
 
 
@@ -66,12 +67,12 @@ class Interleaving(RuleBasedStateMachine):
             {},
             optional={
                 "title": st.sampled_from(["A", "B"]),
-                "on_failure": st.sampled_from(["stop", "stop", "continue"]),
+                "on_failure": st.sampled_from(["stop", "stop", "stop", "continue"]),
                 "parent_id": sessions,
                 "model": st.just("p/m"),
             },
         ),
-        if_exists=st.sampled_from(["return", "return", "error"]),
+        if_exists=st.sampled_from(["return", "return", "return", "error"]),
     )
     def create(self, tenant: str, session: str, given: dict[str, Any], if_exists: Any) -> None:
         creation = Creation(session, given=given, if_exists=if_exists, **given)
@@ -140,30 +141,39 @@ class Interleaving(RuleBasedStateMachine):
     @rule(
         target=attempts,
         worker=workers,
-        done=st.lists(
-            st.tuples(attempts, st.sampled_from(list(Outcome)), st.sampled_from([None, None, 3_000])),
-            min_size=1,
-            max_size=3,
-        ),
+        done=st.lists(st.tuples(st.integers(0, 3), outcomes), min_size=1, max_size=3),
+        retry_after_ms=st.sampled_from([None, None, 3_000]),
         slots=st.integers(0, 2),
     )
-    def finish(self, worker: str, done: list[tuple[int, Outcome, int | None]], slots: int) -> MultipleResults[int]:
-        return self._exchange(worker, done, slots, 1)
+    def finish(
+        self, worker: str, done: list[tuple[int, Outcome]], retry_after_ms: int | None, slots: int
+    ) -> MultipleResults[int]:
+        """Hand in the ends of attempts that run now, some of them perhaps twice."""
+        running = self.promises.running(self.twins.model.attempts)
+        ends = [(running[place % len(running)], outcome) for place, outcome in done if running]
+        return self._exchange(worker, ends, slots, 1, retry_after_ms)
 
-    @rule(target=attempts, worker=workers, attempt=attempts)
-    def succeed(self, worker: str, attempt: int) -> MultipleResults[int]:
-        return self._exchange(worker, [(attempt, Outcome.SUCCEEDED, None)], 1, 1)
+    @rule(target=attempts, worker=workers, attempt=attempts, outcome=outcomes)
+    def finish_late(self, worker: str, attempt: int, outcome: Outcome) -> MultipleResults[int]:
+        """Hand in the end of any attempt there ever was."""
+        return self._exchange(worker, [(attempt, outcome)], 1, 1)
 
     def _exchange(
-        self, worker: str, done: list[tuple[int, Outcome, int | None]], slots: int, suspects: int
+        self,
+        worker: str,
+        done: list[tuple[int, Outcome]],
+        slots: int,
+        suspects: int,
+        retry_after_ms: int | None = None,
     ) -> MultipleResults[int]:
         def command(twin: Twin) -> Exchange:
-            ends = [_end(twin, *each) for each in done]
+            ends = [_end(twin, attempt, outcome, retry_after_ms) for attempt, outcome in done]
             return twin.store.exchange(worker, ends, slots=slots, lease_ms=LEASE_MS, suspects=suspects)
 
+        valid = self.promises.running(self.twins.model.attempts)
         told = self.twins.do(command)
         assert told is not None
-        self.promises.claimed(told.model)
+        self.promises.exchanged(told.model, [self.twins.model.attempts[attempt] for attempt in valid])
         pairs = zip(told.model.claimed, told.keeper.claimed, strict=True)
         return multiple(*(self.twins.claimed(Pair(one.job, other.job)) for one, other in pairs))
 
@@ -232,7 +242,7 @@ class Interleaving(RuleBasedStateMachine):
             assert told is not None
             for one, other in zip(told.model.claimed, told.keeper.claimed, strict=True):
                 attempt = self.twins.claimed(Pair(one.job, other.job))
-                self._exchange("last", [(attempt, Outcome.SUCCEEDED, None)], 0, 1)
+                self._exchange("last", [(attempt, Outcome.SUCCEEDED)], 0, 1)
             if not self.promises.open_jobs():
                 break
         self.both_keep_the_same()
