@@ -54,9 +54,8 @@ def admit(session: Session, prompt: Prompt, *, default_model: str, now: Millis) 
     seq = session.seq + 1
     model = prompt.model or session.model or default_model
     detail = dict(prompt.detail or {})
-    detail["given"] = {
-        name: value for name, value in (("model", prompt.model), ("agent", detail.get("agent"))) if value
-    }
+    given = {"model": prompt.model, "agent": detail.get("agent"), "retryOf": prompt.retry_of}
+    detail["given"] = {name: value for name, value in given.items() if value}
     detail["agent"] = detail.get("agent") or session.agent or DEFAULT_AGENT
     detail["model"] = model
     job = None if prompt.no_reply else _new_job(session.evolve(seq=seq), prompt, model, detail["agent"], now)

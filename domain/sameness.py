@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from domain.answers import DEFAULT_AGENT
+from domain.errors import PromptDiffers
+from domain.jobs import Job
 from domain.messages import Message, Role
 from domain.prompts import Prompt
 from domain.sessions import Creation, Session
@@ -26,18 +28,35 @@ def same_prompt(kept: Message, prompt: Prompt, session: Session, *, default_mode
     """Tell whether a prompt repeats a kept message.
 
     A model or agent that was not given stands for the default: it is the same as that default given by name, and the
-    same as not given, even if the default has changed in between.
+    same as not given, even if the default has changed in between. The retry of a job is repeated only by a retry of
+    that job, though its content is that of the first prompt and of other retries.
     """
     if kept.role is not Role.USER or kept.content_hash is None or kept.content_hash != prompt.content_hash:
         return False
     if prompt.no_reply != (kept.job_id is None):
         return False
     given = kept.detail.get("given", {})
+    if prompt.retry_of is not None and prompt.retry_of != given.get("retryOf"):
+        return False
     model_now = prompt.model or session.model or default_model
     if prompt.model != given.get("model") and model_now != kept.detail.get("model"):
         return False
     agent = (prompt.detail or {}).get("agent")
     return agent == given.get("agent") or (agent or session.agent or DEFAULT_AGENT) == kept.detail.get("agent")
+
+
+def refuse_answers_name(prompt: Prompt, head: Job | None) -> None:
+    """Refuse the ID of the answer that is under way in the session: callers can see it before a message has it.
+
+    Args:
+        prompt: one whose key names no message of the session.
+        head: the session's head.
+
+    Raises:
+        PromptDiffers: its `messageID` is the answer's.
+    """
+    if prompt.message_id is not None and head is not None and head.assistant_id == prompt.message_id:
+        raise PromptDiffers(prompt.message_id, "messageID")
 
 
 def differing_fields(session: Session, creation: Creation) -> list[str]:

@@ -20,7 +20,7 @@ from domain.jobs import CancelScope, Job, State
 from domain.lifecycle import Change
 from domain.messages import Message, Role, Turn
 from domain.prompts import Admission, Disposition, Prompt
-from domain.sameness import same_prompt
+from domain.sameness import refuse_answers_name, same_prompt
 from domain.sessions import Creation, Session
 from storage.base import Cancelling
 from storage.ephemeral.snapshots import Snapshot
@@ -65,6 +65,9 @@ def admit(snapshot: Snapshot, prompt: Prompt, *, default_model: str, check_backl
         kept = _kept(snapshot, prompt)
         if kept is not None:
             return _repeated(snapshot, prompt, kept, default_model)
+        head_id = snapshot.head_id()
+        if head_id is not None and prompt.message_id is not None:
+            refuse_answers_name(prompt, snapshot.job(head_id))
         if snapshot.current.open_total and prompt.when_busy == "reject":
             raise SessionBusy(snapshot.session_id)
     if not prompt.no_reply:

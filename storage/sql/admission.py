@@ -26,7 +26,7 @@ from domain.errors import (
 from domain.jobs import Job, State
 from domain.messages import Message, Role
 from domain.prompts import Admission, Disposition, Prompt
-from domain.sameness import same_prompt
+from domain.sameness import refuse_answers_name, same_prompt
 from domain.sessions import Creation, Session
 from storage.sql import queue
 from storage.sql.reading import find_message, find_prompt, messages_of
@@ -202,7 +202,10 @@ def _check_backlog(tx: Tx, tenant: str, prompt: Prompt, backlog: Backlog) -> Non
 def _kept(tx: Tx, of: Session, prompt: Prompt) -> Message | None:
     """Find the message that the prompt's key names, if it has one."""
     if prompt.message_id is not None:
-        return find_message(tx, of, prompt.message_id)
+        kept = find_message(tx, of, prompt.message_id)
+        if kept is None and of.open_total:
+            refuse_answers_name(prompt, queue.find_head(tx, of))
+        return kept
     if prompt.idempotency_key is None:
         return None
     scope = {"tenant": of.tenant, "session_id": of.id, "incarnation": of.incarnation, "key": prompt.idempotency_key}

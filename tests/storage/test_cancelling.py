@@ -1,6 +1,6 @@
 import pytest
 
-from domain.errors import JobNotFound, JobNotRetryable, SessionNotFound
+from domain.errors import JobNotFound, JobNotRetryable, PromptDiffers, SessionNotFound
 from domain.jobs import CancelScope, Outcome, State
 from domain.prompts import Disposition
 from storage.base import Store
@@ -210,6 +210,18 @@ def test_a_retry_is_a_new_job_at_the_tail(store: Store, worker: Worker) -> None:
     assert texts([store.message("default", "ses_a", job.message_id)]) == ["again"]
     assert worker.run() == [waiting.id, job.id]
     assert store.job("default", failed.id).state is State.FAILED
+
+
+def test_a_key_that_was_used_for_something_else_retries_nothing(store: Store, worker: Worker) -> None:
+    """A retry has the content of the prompt that it repeats, and two prompts may have the same: they differ even so."""
+    one, two = admit_job(store, idempotency_key="k"), admit_job(store)
+    worker.run(Outcome.FAILED)
+    with pytest.raises(PromptDiffers):
+        store.retry_job("default", one.id, idempotency_key="k")
+    store.retry_job("default", one.id, idempotency_key="r")
+    with pytest.raises(PromptDiffers):
+        store.retry_job("default", two.id, idempotency_key="r")
+    assert store.session("default", "ses_a").seq == 3
 
 
 def test_a_retry_with_a_key_happens_once(store: Store, worker: Worker) -> None:

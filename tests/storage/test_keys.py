@@ -125,6 +125,17 @@ def test_the_id_of_an_answer_is_no_key(store: Store, worker: Worker) -> None:
         admit(store, message_id=answer.id)
 
 
+def test_the_id_of_an_answer_that_is_under_way_is_no_key(store: Store, worker: Worker) -> None:
+    admit(store)
+    running = worker.claim_one()
+    assert running.assistant_id is not None
+    before = store.session("default", "ses_a")
+    with pytest.raises(PromptDiffers):
+        admit(store, message_id=running.assistant_id, when_busy="interrupt")
+    assert store.session("default", "ses_a") == before
+    assert worker.finish(running).taken[0].state is State.SUCCEEDED
+
+
 def test_a_busy_session_refuses_a_prompt_that_wants_an_idle_one(store: Store, worker: Worker) -> None:
     assert admit(store, when_busy="reject").disposition is Disposition.ADMITTED
     before = store.session("default", "ses_a")

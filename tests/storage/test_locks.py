@@ -178,21 +178,6 @@ def test_an_end_that_cannot_be_kept_is_split_out_and_its_neighbours_are_taken(
 
 
 @databases_only
-def test_an_answer_whose_id_a_caller_has_taken_does_not_stop_its_session(
-    store: Store, worker: Worker, clock: FakeClock
-) -> None:
-    """A caller sees the ID of a running answer and may, against all sense, post a prompt under it."""
-    first = admit_job(store)
-    running = worker.claim_one()
-    second = admit_job(store, message_id=running.assistant_id)
-    worker.finish(running)
-    clock.advance(LEASE_MS)
-    store.reconcile(limit=10)
-    assert worker.run()[-1] == second.id
-    assert {store.job("default", job.id).state for job in (first, second)} == {State.SUCCEEDED}
-
-
-@databases_only
 def test_a_head_that_lost_its_stamp_is_stamped_again(store: Store, worker: Worker, outsider: sa.Connection) -> None:
     job = admit_job(store)
     admit(store, "ses_b")

@@ -23,7 +23,7 @@ from domain.errors import (
 from domain.jobs import CancelScope, Claimed, Finished, Job, State
 from domain.messages import Message
 from domain.prompts import Admission, Disposition, Prompt
-from domain.sameness import same_prompt
+from domain.sameness import refuse_answers_name, same_prompt
 from domain.sessions import Creation, Session
 from storage.base import Beat, Cancelling, Exchange, Reconciled
 from tests.support.memory_reads import MemoryReads
@@ -140,6 +140,7 @@ class MemoryStore(MemoryReads):
         else:
             return None
         if not found:
+            refuse_answers_name(prompt, self._tables.head(session))
             return None
         if not same_prompt(found[0], prompt, session, default_model=self._default_model):
             raise PromptDiffers(key, field)
