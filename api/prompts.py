@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from api.calls import Call, LeanRoute, idempotency_key, location_of, raw_body
+from api.calls import Call, LeanRoute, Location, idempotency_key, location_of, raw_body
 from api.document import ADMITTED, body, prompt_parameters
 from api.replies import reply
 from api.shapes import MessageShape, message_shape
@@ -46,15 +46,21 @@ async def prompt(request: Request) -> Response:
 
 async def _admit(call: Call) -> Admission:
     request = call.request
-    directory = location_of(request).directory
+    where = location_of(request)
     raw = await raw_body(request)
     session_id = request.path_params["sessionID"]
-    return await call.means.aside(_keep, call, raw, session_id, idempotency_key(request), directory or "/")
+    return await call.means.aside(_keep, call, raw, session_id, idempotency_key(request), where)
 
 
-def _keep(call: Call, raw: bytes, session_id: str, key: str | None, directory: str) -> Admission:
+def _keep(call: Call, raw: bytes, session_id: str, key: str | None, where: Location) -> Admission:
     check_session_id(session_id)
-    wanted = parse(PromptRequest, raw).prompt(session_id, call.means.terms, idempotency_key=key, directory=directory)
+    wanted = parse(PromptRequest, raw).prompt(
+        session_id,
+        call.means.terms,
+        idempotency_key=key,
+        directory=where.directory or "/",
+        workspace=where.workspace,
+    )
     admission = call.means.store.admit(call.tenant, session_id, wanted)
     call.means.admitted(admission)
     return admission

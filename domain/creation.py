@@ -10,8 +10,14 @@ from domain.errors import SessionDiffers, SessionExists
 from domain.ids import new_incarnation, new_message_id, new_part_id
 from domain.lifecycle import Change
 from domain.messages import Message, Role, Turn
+from domain.prompts import Prompt
 from domain.sameness import differing_fields
 from domain.sessions import Creation, Session
+
+
+def implied(session_id: str, prompt: Prompt) -> Creation:
+    """Say how a prompt makes its session if that is missing: as nobody has given parameters of one yet."""
+    return Creation(session_id, directory=prompt.directory, workspace_id=prompt.workspace_id, ttl_ms=prompt.ttl_ms)
 
 
 def new_session(tenant: str, creation: Creation, now: Millis) -> Session:
@@ -58,19 +64,12 @@ def repeat(session: Session, creation: Creation) -> Session:
         raise SessionDiffers(session.id, fields)
     if session.created_with is not None or creation.given is None:
         return session
-    return session.evolve(
-        created_with=creation.given,
-        title=creation.title if creation.title is not None else session.title,
-        parent_id=creation.parent_id,
-        workspace_id=creation.workspace_id,
-        agent=creation.agent,
-        model=creation.model,
-        variant=creation.variant,
-        metadata=creation.metadata,
-        permission=creation.permission,
-        on_failure=creation.on_failure,
-        ttl_ms=creation.ttl_ms if creation.ttl_ms is not None else session.ttl_ms,
-    )
+    taken = {name: value for name in _TAKEN if (value := getattr(creation, name)) is not None}
+    return session.evolve(created_with=creation.given, on_failure=creation.on_failure, **taken)
+
+
+_TAKEN = ("title", "parent_id", "workspace_id", "agent", "model", "variant", "metadata", "permission", "ttl_ms")
+"""What a session that a prompt made takes, if it is given; else what it has by now (a title, metadata) stays."""
 
 
 def repeat_fork(session: Session, creation: Creation) -> Session:

@@ -44,6 +44,8 @@ class Prompt(Record):
     batch_id: str | None = None
     #: Where a session is made if it is missing.
     directory: str = "/"
+    #: The workspace of a session that this prompt makes.
+    workspace_id: str | None = None
     #: Of an ephemeral session: how long it outlives its latest activity, from this prompt on; None: as before.
     ttl_ms: Millis | None = None
 

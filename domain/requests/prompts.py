@@ -86,7 +86,13 @@ class PromptRequest(Body):
     metadata: Given[JsonObject] = None
 
     def prompt(
-        self, session_id: str, terms: Terms, *, idempotency_key: str | None = None, directory: str = "/"
+        self,
+        session_id: str,
+        terms: Terms,
+        *,
+        idempotency_key: str | None = None,
+        directory: str = "/",
+        workspace: str | None = None,
     ) -> Prompt:
         """Make what a store admits.
 
@@ -95,6 +101,7 @@ class PromptRequest(Body):
             terms: what this server takes.
             idempotency_key: names the prompt if it has no `messageID`.
             directory: where the session is, if this prompt makes it.
+            workspace: its workspace, if this prompt makes it.
 
         Raises:
             InvalidRequest: the fields do not fit each other, or ask for what this server does not have.
@@ -122,6 +129,7 @@ class PromptRequest(Body):
             when_busy=self.whenBusy,
             if_missing=self.ifMissing,
             directory=directory,
+            workspace_id=workspace,
         )
 
     def _check(self, session_id: str, terms: Terms) -> None:

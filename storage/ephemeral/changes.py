@@ -59,8 +59,8 @@ def admit(snapshot: Snapshot, prompt: Prompt, *, default_model: str, check_backl
     if created:
         if prompt.if_missing == "fail":
             raise SessionNotFound(snapshot.session_id)
-        creation = Creation(snapshot.session_id, directory=prompt.directory, ttl_ms=prompt.ttl_ms)
-        snapshot.save(creating.new_session(snapshot.tenant, creation, snapshot.now))
+        implied = creating.implied(snapshot.session_id, prompt)
+        snapshot.save(creating.new_session(snapshot.tenant, implied, snapshot.now))
     else:
         kept = _kept(snapshot, prompt)
         if kept is not None:

@@ -160,9 +160,9 @@ def admit(tx: Tx, tenant: str, session_id: str, prompt: Prompt, *, default_model
     if prompt.if_missing == "fail":
         found, created = queue.load_session(tx, tenant, session_id, lock=True), False
     else:
-        creation = Creation(session_id, directory=prompt.directory)
+        implied = creating.implied(session_id, prompt)
         found, created = _find_or_create(
-            tx, tenant, creation, before=lambda: _check_backlog(tx, tenant, prompt, backlog)
+            tx, tenant, implied, before=lambda: _check_backlog(tx, tenant, prompt, backlog)
         )
     if not created:
         kept = _kept(tx, found, prompt)

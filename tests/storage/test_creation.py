@@ -61,19 +61,23 @@ def test_a_session_that_must_be_new_is_refused_if_it_is_there(store: Store) -> N
 
 
 def test_a_session_that_a_prompt_made_takes_the_first_parameters_given(store: Store, worker: Worker) -> None:
-    made = admit(store, directory="/srv").session
+    made = admit(store, directory="/srv", workspace_id="wrk_1").session
     taken = create(store, title="A", on_failure="stop")
-    assert (taken.incarnation, taken.title, taken.on_failure, taken.directory) == (
-        made.incarnation,
-        "A",
-        "stop",
-        "/srv",
-    )
+    assert (taken.incarnation, taken.title, taken.on_failure) == (made.incarnation, "A", "stop")
+    assert (taken.directory, taken.workspace_id) == ("/srv", "wrk_1")
     assert taken.open_total == 1
     with pytest.raises(SessionDiffers):
         create(store, title="B")
     assert store.session("default", "ses_a") == taken
     assert len(worker.run()) == 1
+
+
+def test_parameters_that_come_after_a_change_take_back_nothing_of_it(store: Store) -> None:
+    admit(store)
+    rules = [{"permission": "bash", "pattern": "*", "action": "deny"}]
+    store.update_session("default", "ses_a", {"metadata": {"k": 1}, "permission": rules})
+    taken = create(store, title="A")
+    assert (taken.title, taken.metadata, taken.permission) == ("A", {"k": 1}, rules)
 
 
 def test_a_prompt_to_a_created_session_does_not_change_its_parameters(store: Store) -> None:

@@ -120,8 +120,8 @@ class MemoryStore(MemoryReads):
             if kept is None:
                 if prompt.if_missing == "fail":
                     raise SessionNotFound(session_id)
-                creation = Creation(session_id, directory=prompt.directory)
-                return self._admit(creations.new_session(tenant, creation, now), prompt, now, created=True)
+                implied = creations.implied(session_id, prompt)
+                return self._admit(creations.new_session(tenant, implied, now), prompt, now, created=True)
             message = self._repeated(kept, prompt)
             if message is None:
                 return self._admit(kept, prompt, now, created=False)
