@@ -25,7 +25,7 @@ All methods are synchronous and safe to call from many threads. Times are epoch 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,6 +52,8 @@ class SessionQuery(Record):
     roots: bool = False
     #: Only the children of this session.
     parent_id: str | None = None
+    #: The ephemeral ones instead of the durable ones.
+    ephemeral: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,32 @@ class JobQuery(Record):
     states: Collection[State] = ()
     session_id: str | None = None
     batch_id: str | None = None
+    #: Those of ephemeral sessions instead of those of durable ones.
+    ephemeral: bool = False
+
+
+@dataclass(frozen=True)
+class Branch(Record):
+    """What a fork begins with."""
+
+    source: Session
+    #: The committed turns, in order.
+    turns: Sequence[Turn]
+
+
+@dataclass(frozen=True)
+class Head(Record):
+    """A head that may be claimed now."""
+
+    rank: int
+    ready_at: Millis
+    is_suspect: bool
+    #: What its keeper calls it.
+    name: str
+
+    def order(self) -> tuple[int, Millis]:
+        """Return what heads are sorted by: the most urgent first, then the longest ready."""
+        return -self.rank, self.ready_at
 
 
 @dataclass(frozen=True)
@@ -90,6 +118,8 @@ class Exchange(Record):
     claimed: tuple[Claimed, ...]
     #: Ends that the store cannot take, whatever is tried (a row that poisons its transaction), each with the error.
     refused: tuple[tuple[Finished, Exception], ...] = ()
+    #: Ends that a keeper did not answer for: hand them in again.
+    untaken: tuple[Finished, ...] = ()
     #: When the next head that is waiting for a time becomes ready, if one is known.
     next_ready: Millis | None = None
     #: The store's time.
@@ -179,6 +209,21 @@ class Store(Protocol):
             SessionDiffers: the ID is taken by another session or fork.
         """
 
+    def branch(self, tenant: str, source_id: str, *, before: str | None) -> Branch:
+        """Return the committed turns of a session, up to message `before` (exclusive; or all).
+
+        Raises:
+            SessionNotFound: it is missing.
+            MessageNotFound: it has no message `before`.
+        """
+
+    def plant(self, tenant: str, creation: Creation, branch: Callable[[], Branch]) -> tuple[Session, bool]:
+        """Create a session from turns of another, or return the one that was made so; `branch` is called at need.
+
+        Raises:
+            SessionDiffers: the ID is taken by another session or fork.
+        """
+
     def admit(self, tenant: str, session_id: str, prompt: Prompt) -> Admission:
         """Take a prompt: find or create its session, then check its key, then act, then give it its place.
 
@@ -255,6 +300,12 @@ class Store(Protocol):
             JobNotRetryable: it is open or has succeeded.
             SessionNotFound: its session has been deleted.
         """
+
+    def ready_heads(self, *, slots: int, suspects: int) -> list[Head]:
+        """List the heads that a claim of so many slots, with so many suspects, would take now, in that order."""
+
+    def next_ready(self) -> Millis | None:
+        """Return when the next head that waits for a time becomes ready."""
 
     def exchange(
         self, worker: str, finished: Sequence[Finished], *, slots: int, lease_ms: Millis, suspects: int = 1

@@ -18,11 +18,11 @@ from domain.errors import (
 )
 from domain.jobs import CancelScope, Job, State
 from domain.lifecycle import Change
-from domain.messages import Message, Role, Turn
+from domain.messages import Message, Role
 from domain.prompts import Admission, Disposition, Prompt
 from domain.sameness import refuse_answers_name, same_prompt
 from domain.sessions import Creation, Session
-from storage.base import Cancelling
+from storage.base import Branch, Cancelling
 from storage.ephemeral.snapshots import Snapshot
 
 
@@ -41,14 +41,12 @@ def create(snapshot: Snapshot, creation: Creation, check_parent: Callable[[], No
     return repeated, False
 
 
-def plant(
-    snapshot: Snapshot, creation: Creation, branch: Callable[[], tuple[Session, list[Turn]]]
-) -> tuple[Session, bool]:
-    """Create a session from another's turns, or return the one that was made so. See `Store.fork_session`."""
+def plant(snapshot: Snapshot, creation: Creation, branch: Callable[[], Branch]) -> tuple[Session, bool]:
+    """Create a session from another's turns, or return the one that was made so. See `Store.plant`."""
     if snapshot.session is not None:
         return creating.repeat_fork(snapshot.session, creation), False
-    source, turns = branch()
-    change = creating.fork(snapshot.tenant, source, creation, turns, snapshot.now)
+    found = branch()
+    change = creating.fork(snapshot.tenant, found.source, creation, found.turns, snapshot.now)
     snapshot.apply(change)
     return change.session, True
 

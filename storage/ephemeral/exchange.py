@@ -12,7 +12,7 @@ from domain.clock import Millis
 from domain.ids import tag_of
 from domain.jobs import Claimed, Finished, Job
 from domain.sessions import PRIORITIES
-from storage.base import Beat
+from storage.base import Beat, Head
 from storage.documents import job_of, message_of
 from storage.ephemeral.changes import apply, stop_behind
 from storage.ephemeral.keys import Keys, named
@@ -68,8 +68,8 @@ def _finish_one(
     return taken, fenced, ended
 
 
-def ready(snapshots: Snapshots, slots: int, suspects: int) -> list[tuple[int, int, bool, bytes]]:
-    """List the ready heads that are next: rank, ready_at, whether a suspect, and the index entry."""
+def ready(snapshots: Snapshots, slots: int, suspects: int) -> list[Head]:
+    """List the ready heads that are next, the most urgent first."""
     keys, now = snapshots.keys, snapshots.now()
     kinds = [(False, slots), (True, min(slots, suspects))]
     with snapshots.client.pipeline(transaction=False) as pipeline:
@@ -77,26 +77,25 @@ def ready(snapshots: Snapshots, slots: int, suspects: int) -> list[tuple[int, in
             for rank in range(PRIORITIES - 1, -1, -1):
                 pipeline.zrangebyscore(keys.ready(suspect, rank), "-inf", now, 0, max(most, 0), withscores=True)
         answers = iter(pipeline.execute())
-    found: list[tuple[int, int, bool, bytes]] = []
+    found: list[Head] = []
     for suspect, most in kinds:
-        of_kind: list[tuple[int, int, bool, bytes]] = []
+        of_kind: list[Head] = []
         for rank in range(PRIORITIES - 1, -1, -1):
-            of_kind += [(rank, int(score), suspect, member) for member, score in next(answers)]
+            of_kind += [Head(rank, int(score), suspect, member.decode()) for member, score in next(answers)]
         found += of_kind[: max(most, 0)]
-    found.sort(key=lambda head: (-head[0], head[1]))
-    return found[:slots]
+    return sorted(found, key=Head.order)[:slots]
 
 
 def claim(
-    snapshots: Snapshots, worker: str, heads: Sequence[tuple[int, int, bool, bytes]], lease_ms: Millis
+    snapshots: Snapshots, worker: str, heads: Sequence[Head], lease_ms: Millis
 ) -> tuple[list[Claimed], list[Job]]:
     """Claim these heads where they are still free. Returns the attempts, and the jobs found overdue and ended."""
     wanted: dict[Name, list[str]] = {}
-    members: dict[Name, tuple[bytes, int]] = {}
-    for _, _, _, member in heads:
-        tenant, session_id, job_id, seq = named(member)
+    members: dict[Name, tuple[str, int]] = {}
+    for head in heads:
+        tenant, session_id, job_id, seq = named(head.name)
         wanted[tenant, session_id] = [job_id]
-        members[tenant, session_id] = (member, seq)
+        members[tenant, session_id] = (head.name, seq)
     if not wanted:
         return [], []
     loaded = snapshots.load_all(dict(wanted))
@@ -133,7 +132,7 @@ def _prompts(snapshots: Snapshots, places: Sequence[tuple[Name, int]]) -> list[b
     return found
 
 
-def forget(snapshots: Snapshots, member: bytes) -> None:
+def forget(snapshots: Snapshots, member: str) -> None:
     """Remove what the indexes say of a session that is gone."""
     keys, client = snapshots.keys, snapshots.client
     with client.pipeline(transaction=False) as pipeline:

@@ -80,7 +80,7 @@ def name_of(job: Job) -> str:
     return _SEPARATOR.join((job.tenant, job.session_id, job.id, str(job.seq)))
 
 
-def named(member: bytes) -> tuple[str, str, str, int]:
+def named(member: str) -> tuple[str, str, str, int]:
     """Read the tenant, session ID, job ID and sequence number that an index entry names."""
-    tenant, session_id, job_id, seq = member.decode().split(_SEPARATOR)
+    tenant, session_id, job_id, seq = member.split(_SEPARATOR)
     return tenant, session_id, job_id, int(seq)

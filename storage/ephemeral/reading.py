@@ -9,7 +9,7 @@ from domain.errors import MessageNotFound, SessionNotFound
 from domain.jobs import Job
 from domain.messages import Message, Turn
 from domain.sessions import Session
-from storage.base import JobQuery, SessionQuery
+from storage.base import Branch, JobQuery, SessionQuery
 from storage.documents import job_of, message_of, session_of
 from storage.ephemeral.exchange import where
 from storage.ephemeral.keys import named
@@ -70,7 +70,7 @@ def _matches(session: Session, query: SessionQuery) -> bool:
 def busy_sessions(snapshots: Snapshots, tenant: str) -> dict[str, Job]:
     """Load the head of each session that has open jobs, by session ID."""
     members = snapshots.client.zrange(snapshots.keys.open_of(tenant), 0, -1)
-    names = {(tenant, named(member)[1]): () for member in members}
+    names = {(tenant, named(member.decode())[1]): () for member in members}
     if not names:
         return {}
     heads = {}
@@ -154,7 +154,7 @@ def history(snapshots: Snapshots, of: Job) -> list[Turn]:
     return committed_turns(messages_of(snapshots, session, below=of.seq))
 
 
-def branch(snapshots: Snapshots, tenant: str, source_id: str, before: str | None) -> tuple[Session, list[Turn]]:
+def branch(snapshots: Snapshots, tenant: str, source_id: str, before: str | None) -> Branch:
     """Load what a fork begins with. See `Store.branch`."""
     source = load_session(snapshots, tenant, source_id)
     until = None
@@ -162,7 +162,9 @@ def branch(snapshots: Snapshots, tenant: str, source_id: str, before: str | None
         until = find_message(snapshots, source, before)
         if until is None:
             raise MessageNotFound(before)
-    return source, committed_turns(messages_of(snapshots, source, below=until.seq if until is not None else None))
+    # An answer's own turn is left out with it: a prompt without its answer is not a committed turn.
+    turns = committed_turns(messages_of(snapshots, source, below=until.seq if until is not None else None))
+    return Branch(source, turns)
 
 
 def jobs_by_id(snapshots: Snapshots, names: Collection[tuple[str, str]]) -> dict[str, Job]:

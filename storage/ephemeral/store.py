@@ -15,7 +15,7 @@ from domain.jobs import Finished, Job
 from domain.messages import Message, Turn
 from domain.prompts import Admission, Prompt
 from domain.sessions import Creation, Session
-from storage.base import Beat, Cancelling, Exchange, JobQuery, Reconciled, SessionQuery
+from storage.base import Beat, Branch, Cancelling, Exchange, Head, JobQuery, Reconciled, SessionQuery
 from storage.ephemeral import changes, exchange, reading, upkeep
 from storage.ephemeral.keys import Keys
 from storage.ephemeral.snapshots import Snapshot, Snapshots
@@ -88,14 +88,12 @@ class EphemeralStore:
         """See `Store.delete_session`. The jobs' records go with the session."""
         return self._change(tenant, session_id, changes.delete)
 
-    def branch(self, tenant: str, source_id: str, before: str | None) -> tuple[Session, list[Turn]]:
+    def branch(self, tenant: str, source_id: str, *, before: str | None) -> Branch:
         """See `Store.branch`."""
         with answering():
             return reading.branch(self._snapshots, tenant, source_id, before)
 
-    def plant(
-        self, tenant: str, creation: Creation, branch: Callable[[], tuple[Session, list[Turn]]]
-    ) -> tuple[Session, bool]:
+    def plant(self, tenant: str, creation: Creation, branch: Callable[[], Branch]) -> tuple[Session, bool]:
         """See `Store.plant`."""
         return self._change(tenant, creation.session_id, lambda at: changes.plant(at, creation, branch))
 
@@ -103,7 +101,7 @@ class EphemeralStore:
         self, tenant: str, source_id: str, creation: Creation, *, before: str | None
     ) -> tuple[Session, bool]:
         """See `Store.fork_session`."""
-        return self.plant(tenant, creation, lambda: self.branch(tenant, source_id, before))
+        return self.plant(tenant, creation, lambda: self.branch(tenant, source_id, before=before))
 
     def admit(self, tenant: str, session_id: str, prompt: Prompt) -> Admission:
         """See `Store.admit`."""
@@ -191,10 +189,21 @@ class EphemeralStore:
             ),
         )
 
-    def ready_heads(self, *, slots: int, suspects: int) -> list[tuple[int, int, bool, bytes]]:
-        """List the heads that a claim would take: rank, ready_at, whether a suspect, and a name for `claim`."""
+    def ready_heads(self, *, slots: int, suspects: int) -> list[Head]:
+        """See `Store.ready_heads`."""
         with answering():
             return exchange.ready(self._snapshots, slots, suspects)
+
+    def next_ready(self) -> Millis | None:
+        """See `Store.next_ready`."""
+        with answering():
+            return exchange.next_ready(self._snapshots, self._snapshots.now())
+
+    def claim(self, worker: str, heads: Sequence[Head], *, lease_ms: Millis) -> Exchange:
+        """Claim these heads where they are still free, and end those that are overdue."""
+        with answering():
+            claimed, ended = exchange.claim(self._snapshots, worker, heads, lease_ms)
+            return Exchange((), (), tuple(ended), tuple(claimed))
 
     def exchange(
         self, worker: str, finished: Sequence[Finished], *, slots: int, lease_ms: Millis, suspects: int = 1

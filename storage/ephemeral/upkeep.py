@@ -80,12 +80,12 @@ def expire_overdue(snapshots: Snapshots, limit: int) -> list[Job]:
     return ended
 
 
-def _due(snapshots: Snapshots, key: str, limit: int) -> list[bytes]:
-    found: list[bytes] = snapshots.client.zrangebyscore(key, "-inf", snapshots.now(), 0, limit)
-    return found
+def _due(snapshots: Snapshots, key: str, limit: int) -> list[str]:
+    found = snapshots.client.zrangebyscore(key, "-inf", snapshots.now(), 0, limit)
+    return [member.decode() for member in found]
 
 
-def forget_if_gone(snapshots: Snapshots, member: bytes) -> None:
+def forget_if_gone(snapshots: Snapshots, member: str) -> None:
     """Remove the index entries of a job that is no more, or of a session that has expired."""
     tenant, session_id, job_id, _ = named(member)
     if not snapshots.client.hexists(snapshots.keys.session(tenant, session_id), f"j:{job_id}"):

@@ -28,8 +28,9 @@ from domain.messages import Message, Role
 from domain.prompts import Admission, Disposition, Prompt
 from domain.sameness import refuse_answers_name, same_prompt
 from domain.sessions import Creation, Session
+from storage.base import Branch
 from storage.sql import queue
-from storage.sql.reading import find_message, find_prompt, messages_of
+from storage.sql.reading import find_message, find_prompt
 from storage.sql.rows import MESSAGE_COLUMNS, message_of, session_row
 from storage.sql.schema import OPEN, job, message, session
 from storage.sql.transactions import Tx
@@ -99,31 +100,14 @@ def create_session(tx: Tx, tenant: str, creation: Creation) -> tuple[Session, bo
     return repeated, False
 
 
-def fork_session(
-    tx: Tx, tenant: str, source_id: str, creation: Creation, *, before: str | None
-) -> tuple[Session, bool]:
-    """Create a session from another's committed turns. See `Store.fork_session`."""
-    for lock in (False, True):
-        there = queue.find_session(tx, tenant, creation.session_id, lock=lock)
-        if there is not None:
-            return creating.repeat_fork(there, creation), False
-        if lock:
-            break
-        source = queue.find_session(tx, tenant, source_id, lock=False)
-        if source is None:
-            raise SessionNotFound(source_id)
-        until = None
-        if before is not None:
-            until = find_message(tx, source, before)
-            if until is None:
-                raise MessageNotFound(before)
-        # An answer's own turn is left out with it: a prompt without its answer is not a committed turn.
-        turns = creating.committed_turns(messages_of(tx, source, below=until.seq if until is not None else None))
-        change = creating.fork(tenant, source, creation, turns, tx.now())
-        if _insert_if_free(tx, change.session):
-            queue.insert_messages(tx, change.messages)
-            return change.session, True
-    raise SessionNotFound(creation.session_id)
+def plant(tx: Tx, tenant: str, creation: Creation, branch: Branch) -> tuple[Session, bool]:
+    """Create a session from turns of another, or return the one that is there. See `Store.plant`."""
+    change = creating.fork(tenant, branch.source, creation, branch.turns, tx.now())
+    if _insert_if_free(tx, change.session):
+        queue.insert_messages(tx, change.messages)
+        return change.session, True
+    there = queue.load_session(tx, tenant, creation.session_id, lock=True)
+    return creating.repeat_fork(there, creation), False
 
 
 def _insert_if_free(tx: Tx, value: Session) -> bool:

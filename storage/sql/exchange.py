@@ -7,6 +7,7 @@ sixtieth of what they cost one message by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -15,7 +16,7 @@ from domain.clock import Millis
 from domain.jobs import Claimed, Finished, Job
 from domain.messages import Message
 from domain.sessions import PRIORITIES, Session
-from storage.base import Beat, Exchange
+from storage.base import Beat, Exchange, Head
 from storage.sql import queue
 from storage.sql.ending import stop_behind
 from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, job_of, message_of
@@ -36,7 +37,7 @@ _next_ready = sa.text(
     " ORDER BY ready_at LIMIT 1) AS at"
     f" FROM (VALUES {_RANKS}) AS ranks, (VALUES (0), (1)) AS kinds) AS nexts"
 )
-_ready = (
+_peek = (
     sa.select(*JOB_COLUMNS)
     .where(
         sa.text(READY),
@@ -46,8 +47,8 @@ _ready = (
     )
     .order_by(job.c.ready_at)
     .limit(sa.bindparam("most"))
-    .with_for_update(skip_locked=True)
 )
+_ready = _peek.with_for_update(skip_locked=True)
 _prompts = (
     sa.select(*MESSAGE_COLUMNS)
     .select_from(
@@ -164,7 +165,7 @@ def _claim(  # noqa: PLR0917 - one step of `exchange`
     begun: list[Job] = []
     passed: set[str] = set()
     for _ in range(MOST_LOOKS):
-        found = _candidates(tx, slots - len(begun) + len(passed), suspects, now)
+        found = _candidates(tx, slots - len(begun) + len(passed), suspects, now, _ready)
         fresh = [head for head in found if head.id not in passed][: slots - len(begun)]
         names = {(head.tenant, head.session_id) for head in fresh}
         sessions.update(queue.lock_sessions(tx, names - sessions.keys(), skip_locked=True))
@@ -197,7 +198,7 @@ def _claim(  # noqa: PLR0917 - one step of `exchange`
     return [Claimed(each, prompts[each.id], sessions[each.tenant, each.session_id]) for each in begun]
 
 
-def _candidates(tx: Tx, slots: int, suspects: int, now: Millis) -> list[Job]:
+def _candidates(tx: Tx, slots: int, suspects: int, now: Millis, look: sa.Select[Any]) -> list[Job]:
     """Find the ready heads that are next, the most urgent first, with at most so many suspects among them.
 
     One look a rank: in a single ordered scan the heads of a high rank that wait for a time would stand before all that
@@ -210,13 +211,25 @@ def _candidates(tx: Tx, slots: int, suspects: int, now: Millis) -> list[Job]:
         missing = most
         for (rank,) in tx.execute(_ready_ranks, {"suspect": suspect, "now": now}).all():
             scope = {"suspect": suspect, "rank": rank, "now": now, "most": missing}
-            heads = [job_of(row) for row in tx.execute(_ready, scope).all()]
+            heads = [job_of(row) for row in tx.execute(look, scope).all()]
             found += heads
             missing -= len(heads)
             if missing <= 0:
                 break
     found.sort(key=lambda head: (-head.rank, head.ready_at or 0))
     return found[:slots]
+
+
+def ready_heads(tx: Tx, slots: int, suspects: int) -> list[Head]:
+    """List the heads that are next. See `Store.ready_heads`."""
+    heads = _candidates(tx, slots, suspects, tx.now(), _peek)
+    return [Head(head.rank, head.ready_at or 0, head.is_suspect, head.id) for head in heads]
+
+
+def next_ready(tx: Tx) -> Millis | None:
+    """Return when the next waiting head becomes ready. See `Store.next_ready`."""
+    at: Millis | None = tx.execute(_next_ready, {"now": tx.now()}).scalar_one()
+    return at
 
 
 def renew(tx: Tx, worker: str, held: Collection[tuple[str, str, int]], *, lease_ms: Millis) -> Beat:

@@ -12,7 +12,7 @@ from domain.errors import JobNotFound, MessageNotFound
 from domain.jobs import Job
 from domain.messages import Message, Turn
 from domain.sessions import Session
-from storage.base import JobQuery, SessionQuery
+from storage.base import Branch, JobQuery, SessionQuery
 from storage.sql import queue
 from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, SESSION_COLUMNS, job_of, message_of, session_of
 from storage.sql.schema import STAMPED, job, message, session
@@ -64,6 +64,19 @@ def messages_of(tx: Tx, of: Session | Job, *, below: int | None = None) -> list[
 def history(tx: Tx, of: Job) -> list[Turn]:
     """Load the committed turns before a job."""
     return committed_turns(messages_of(tx, of, below=of.seq))
+
+
+def branch(tx: Tx, tenant: str, source_id: str, before: str | None) -> Branch:
+    """Load what a fork begins with. See `Store.branch`."""
+    source = queue.load_session(tx, tenant, source_id, lock=False)
+    until = None
+    if before is not None:
+        until = find_message(tx, source, before)
+        if until is None:
+            raise MessageNotFound(before)
+    # An answer's own turn is left out with it: a prompt without its answer is not a committed turn.
+    turns = committed_turns(messages_of(tx, source, below=until.seq if until is not None else None))
+    return Branch(source, turns)
 
 
 def message_by_id(tx: Tx, tenant: str, session_id: str, message_id: str) -> Message:

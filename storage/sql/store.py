@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from domain.clock import Millis
+from domain.creation import repeat_fork
 from domain.errors import StoreIncompatible
 from domain.jobs import Finished, Job
 from domain.messages import Message, Turn
 from domain.prompts import Admission, Prompt
 from domain.sessions import Creation, Session
-from storage.base import Beat, Cancelling, Exchange, JobQuery, Reconciled, SessionQuery
+from storage.base import Beat, Branch, Cancelling, Exchange, Head, JobQuery, Reconciled, SessionQuery
 from storage.sql import admission, ending, exchange, queue, reading, upkeep
 from storage.sql.transactions import RowRefused, Transactions
 from storage.sql.versions import head_revision, revision_of
@@ -64,11 +65,23 @@ class SqlStore:
         """See `Store.delete_session`."""
         return self._write("delete", lambda tx: ending.delete_session(tx, tenant, session_id))
 
+    def branch(self, tenant: str, source_id: str, *, before: str | None) -> Branch:
+        """See `Store.branch`."""
+        return self._read(lambda tx: reading.branch(tx, tenant, source_id, before))
+
+    def plant(self, tenant: str, creation: Creation, branch: Callable[[], Branch]) -> tuple[Session, bool]:
+        """See `Store.plant`. What is planted is read before the transaction: committed turns do not change."""
+        there = self._read(lambda tx: queue.find_session(tx, tenant, creation.session_id, lock=False))
+        if there is not None:
+            return repeat_fork(there, creation), False
+        found = branch()
+        return self._write("fork", lambda tx: admission.plant(tx, tenant, creation, found))
+
     def fork_session(
         self, tenant: str, source_id: str, creation: Creation, *, before: str | None
     ) -> tuple[Session, bool]:
         """See `Store.fork_session`."""
-        return self._write("fork", lambda tx: admission.fork_session(tx, tenant, source_id, creation, before=before))
+        return self.plant(tenant, creation, lambda: self.branch(tenant, source_id, before=before))
 
     def admit(self, tenant: str, session_id: str, prompt: Prompt) -> Admission:
         """See `Store.admit`."""
@@ -129,6 +142,14 @@ class SqlStore:
                 tx, tenant, job_id, idempotency_key=idempotency_key, default_model=model, backlog=backlog
             ),
         )
+
+    def ready_heads(self, *, slots: int, suspects: int) -> list[Head]:
+        """See `Store.ready_heads`."""
+        return self._read(lambda tx: exchange.ready_heads(tx, slots, suspects))
+
+    def next_ready(self) -> Millis | None:
+        """See `Store.next_ready`."""
+        return self._read(exchange.next_ready)
 
     def exchange(
         self, worker: str, finished: Sequence[Finished], *, slots: int, lease_ms: Millis, suspects: int = 1

@@ -9,7 +9,7 @@ from domain.errors import JobNotFound, MessageNotFound, SessionNotFound
 from domain.jobs import Job
 from domain.messages import Message, Role, Turn
 from domain.sessions import Session
-from storage.base import Beat, JobQuery, SessionQuery
+from storage.base import Beat, Branch, JobQuery, SessionQuery
 from tests.support.memory_tables import MemoryTables, place
 
 
@@ -45,6 +45,17 @@ class MemoryReads:
         with self._lock:
             mine = [session for session in self._tables.sessions.values() if session.tenant == tenant]
             return {session.id: head for session in mine if (head := self._tables.head(session)) is not None}
+
+    def branch(self, tenant: str, source_id: str, *, before: str | None) -> Branch:
+        with self._lock:
+            source = self.session(tenant, source_id)
+            rows = self._tables.messages_of(source)
+            if before is not None:
+                end = self._tables.message(source, before)
+                if end is None:
+                    raise MessageNotFound(before)
+                rows = [row for row in rows if row.seq < end.seq]
+            return Branch(source, creations.committed_turns(rows))
 
     def message(self, tenant: str, session_id: str, message_id: str) -> Message:
         with self._lock:

@@ -15,7 +15,6 @@ from domain.errors import (
     BacklogFull,
     InvalidRequest,
     JobNotRetryable,
-    MessageNotFound,
     PromptDiffers,
     SessionBusy,
     SessionNotFound,
@@ -25,7 +24,7 @@ from domain.messages import Message
 from domain.prompts import Admission, Disposition, Prompt
 from domain.sameness import refuse_answers_name, same_prompt
 from domain.sessions import Creation, Session
-from storage.base import Beat, Cancelling, Exchange, Reconciled
+from storage.base import Beat, Branch, Cancelling, Exchange, Head, Reconciled
 from tests.support.memory_reads import MemoryReads
 
 #: As the real keepers: how often one exchange looks while what it finds is overdue.
@@ -93,23 +92,20 @@ class MemoryStore(MemoryReads):
                     del self._tables.jobs[key]
             return cancelled
 
-    def fork_session(
-        self, tenant: str, source_id: str, creation: Creation, *, before: str | None
-    ) -> tuple[Session, bool]:
+    def plant(self, tenant: str, creation: Creation, branch: Callable[[], Branch]) -> tuple[Session, bool]:
         with self._lock:
             kept = self._tables.sessions.get((tenant, creation.session_id))
             if kept is not None:
                 return creations.repeat_fork(kept, creation), False
-            source = self.session(tenant, source_id)
-            rows = self._tables.messages_of(source)
-            if before is not None:
-                end = self._tables.message(source, before)
-                if end is None:
-                    raise MessageNotFound(before)
-                rows = [row for row in rows if row.seq < end.seq]
-            change = creations.fork(tenant, source, creation, creations.committed_turns(rows), self._clock())
+            found = branch()
+            change = creations.fork(tenant, found.source, creation, found.turns, self._clock())
             self._tables.write(change)
             return change.session, True
+
+    def fork_session(
+        self, tenant: str, source_id: str, creation: Creation, *, before: str | None
+    ) -> tuple[Session, bool]:
+        return self.plant(tenant, creation, lambda: self.branch(tenant, source_id, before=before))
 
     # Prompts
 
@@ -210,6 +206,17 @@ class MemoryStore(MemoryReads):
 
     # Work
 
+    def ready_heads(self, *, slots: int, suspects: int) -> list[Head]:
+        with self._lock:
+            heads = self._candidates(self._clock(), slots, suspects)
+            return [Head(head.rank, head.ready_at or 0, head.is_suspect, head.id) for head in heads]
+
+    def next_ready(self) -> Millis | None:
+        with self._lock:
+            now = self._clock()
+            waiting = [job.ready_at for job in self._tables.queued_heads() if job.ready_at and job.ready_at > now]
+            return min(waiting, default=None)
+
     def exchange(
         self, worker: str, finished: Sequence[Finished], *, slots: int, lease_ms: Millis, suspects: int = 1
     ) -> Exchange:
@@ -243,13 +250,12 @@ class MemoryStore(MemoryReads):
                 suspects -= sum(each.job.is_suspect for each in begun)
                 if not overdue:
                     break
-            waiting = [job.ready_at for job in self._tables.queued_heads() if job.ready_at and job.ready_at > now]
             return Exchange(
                 tuple(taken),
                 tuple(fenced),
                 tuple(ended),
                 tuple(claimed),
-                next_ready=min(waiting, default=None),
+                next_ready=self.next_ready(),
                 now=now,
             )
 

@@ -1,0 +1,128 @@
+"""What only ephemeral sessions promise: a time to live that slides, one expiry for all keys, nothing left behind."""
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from domain.errors import SessionNotFound
+from domain.jobs import Outcome
+from domain.sessions import Creation
+from storage import redis_clients
+from storage.ephemeral.store import EphemeralStore
+from tests.storage.actors import Worker, admit, admit_job
+from tests.support.valkey import ValkeyServer
+from tests.support.waiting import eventually
+
+MARKER = "the quick brown marker"
+WEEK_MS = 7 * 86_400_000
+
+
+@pytest.fixture
+def client(valkey: ValkeyServer) -> Iterator[redis.Redis]:
+    made = redis_clients.sync_client(valkey.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def store(client: redis.Redis) -> EphemeralStore:
+    return EphemeralStore(client, default_ttl_ms=60_000)
+
+
+@pytest.fixture
+def worker(store: EphemeralStore) -> Worker:
+    return Worker(store)
+
+
+@pytest.fixture(autouse=True)
+def every_key_with_content_has_an_expiry(client: redis.Redis) -> Iterator[None]:
+    """Fails any test that leaves a key with content and without an expiry."""
+    yield
+    assert [key for key in _keys_with_content(client) if client.pttl(key) < 0] == []
+
+
+def _keys_with_content(client: redis.Redis) -> list[bytes]:
+    found = []
+    for key in client.scan_iter():
+        kind = client.type(key)
+        whole = client.dump(key) or b""
+        if MARKER.encode() in whole or (kind == b"hash" and b":s:" in key) or b":o:" in key or b":at:" in key:
+            found.append(key)
+    return found
+
+
+def _expiries(client: redis.Redis) -> set[int]:
+    return {int(client.pexpiretime(key.decode())) for key in _keys_with_content(client)}
+
+
+def test_all_keys_of_a_session_carry_one_expiry(store: EphemeralStore, client: redis.Redis, worker: Worker) -> None:
+    for _ in range(3):
+        admit(store, "ses_tmp_a", MARKER, idempotency_key=None)
+    assert len(_keys_with_content(client)) == 3
+    assert len(_expiries(client)) == 1
+    worker.run()
+    assert len(_expiries(client)) == 1
+
+
+def test_an_open_job_keeps_its_session_for_a_week_and_its_end_starts_the_ttl(
+    store: EphemeralStore, client: redis.Redis, worker: Worker
+) -> None:
+    admit(store, "ses_tmp_a", MARKER, ttl_ms=5_000)
+    assert client.pttl("promptq:tmp:s:default:ses_tmp_a") > WEEK_MS - 60_000
+    worker.run()
+    assert 0 < client.pttl("promptq:tmp:s:default:ses_tmp_a") <= 5_000
+
+
+def test_activity_slides_the_ttl(store: EphemeralStore, client: redis.Redis, worker: Worker) -> None:
+    store.create_session("default", Creation("ses_tmp_a", ttl_ms=30_000))
+    client.pexpire("promptq:tmp:s:default:ses_tmp_a", 1_000)
+    admit(store, "ses_tmp_a", MARKER)
+    worker.run()
+    assert client.pttl("promptq:tmp:s:default:ses_tmp_a") > 20_000
+
+
+def test_a_session_whose_time_is_over_is_unknown_and_no_word_of_it_is_left(
+    store: EphemeralStore, client: redis.Redis, worker: Worker
+) -> None:
+    job = admit_job(store, "ses_tmp_a", MARKER, ttl_ms=20)
+    worker.run()
+
+    def gone() -> bool:
+        try:
+            store.session("default", "ses_tmp_a")
+        except SessionNotFound:
+            return True
+        return False
+
+    eventually(gone)
+    assert store.jobs_by_id([("default", job.id)]) == {}
+    assert [key for key in client.scan_iter() if MARKER.encode() in (client.dump(key) or b"")] == []
+
+
+def test_a_deleted_session_leaves_nothing_but_empty_indexes(
+    store: EphemeralStore, client: redis.Redis, worker: Worker
+) -> None:
+    admit(store, "ses_tmp_a", MARKER)
+    admit(store, "ses_tmp_a", MARKER)
+    worker.claim()
+    store.delete_session("default", "ses_tmp_a")
+    assert list(client.scan_iter()) == []
+
+
+def test_indexes_forget_a_session_that_is_gone(store: EphemeralStore, client: redis.Redis, worker: Worker) -> None:
+    admit(store, "ses_tmp_a", MARKER)
+    client.delete("promptq:tmp:s:default:ses_tmp_a", "promptq:tmp:o:default:ses_tmp_a")
+    assert worker.claim() == []
+    assert store.busy_sessions("default") == {}
+    assert store.ready_heads(slots=10, suspects=1) == []
+
+
+def test_what_a_worker_finishes_after_the_session_is_gone_is_fenced(
+    store: EphemeralStore, client: redis.Redis, worker: Worker
+) -> None:
+    admit(store, "ses_tmp_a", MARKER)
+    job = worker.claim_one()
+    client.flushall()
+    assert len(worker.finish(job, Outcome.SUCCEEDED).fenced) == 1
+    assert list(client.scan_iter()) == []
