@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
 
@@ -73,13 +74,16 @@ class Page(Location):
     cursor: str | None = None
 
 
+_JOB = re.compile(r"job_[A-Za-z0-9_]{1,80}", re.ASCII)
+
+
 def _job_id(text: str) -> str:
-    if not text.startswith("job_") or not text.isascii() or not text[4:].isalnum() or len(text) > 64:  # noqa: PLR2004
-        raise PydanticCustomError("id", "must be 'job_' followed by 1 to 60 letters and digits")
+    if not _JOB.fullmatch(text):
+        raise PydanticCustomError("id", "must be 'job_' followed by 1 to 80 of A-Z a-z 0-9 _")
     return text
 
 
-JobId = Annotated[str, AfterValidator(_job_id), Field(json_schema_extra={"pattern": "^job_[A-Za-z0-9]{1,60}$"})]
+JobId = Annotated[str, AfterValidator(_job_id), Field(json_schema_extra={"pattern": "^job_[A-Za-z0-9_]{1,80}$"})]
 
 Caller = Annotated[Call, Depends(_call)]
 Where = Annotated[Location, Query()]

@@ -28,3 +28,5 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [stream]
     root.setLevel(level.upper())
+    # It tells of every look at the database's version, which `/readyz` takes again and again.
+    logging.getLogger("alembic").setLevel(logging.WARNING)

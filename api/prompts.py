@@ -70,7 +70,7 @@ async def _answer(call: Call, admission: Admission) -> Message:
     """Wait for the assistant message of an admitted prompt."""
     job = admission.job
     if job is not None and job.state.is_open:
-        job = await call.means.waiters.wait_for(call.tenant, job.id, None)
+        job = await call.means.waiters.wait_for(call.tenant, job.id, None, seen_open=True)
     return await call.means.aside(_ended_answer, call, admission, job)
 
 

@@ -28,6 +28,10 @@ MOST_AT_ONCE = 500
 """Jobs in one statement."""
 
 
+MOST_HEARD = 4096
+"""Ends that are remembered in case somebody is only just about to wait for one: some tenths of a second's worth."""
+
+
 class Waiters:
     """All that wait in one process, on one event loop. They share one reading of the store."""
 
@@ -35,16 +39,31 @@ class Waiters:
         self._store = store
         self._waiting: dict[Name, set[asyncio.Future[Job]]] = {}
         self._woken: set[Name] = set()
+        #: The latest ends that were heard of and not waited for, oldest first.
+        self._heard: dict[Name, None] = {}
         self._wake = asyncio.Event()
         self._blind = False
 
     def hear(self, notice: Notice) -> None:
         """Take a hint that a job may have ended."""
-        if not notice.state.is_open:
-            self._look_at((notice.tenant, notice.job_id))
+        if notice.state.is_open:
+            return
+        name = (notice.tenant, notice.job_id)
+        if name in self._waiting:
+            self._look_at(name)
+            return
+        self._heard[name] = None
+        if len(self._heard) > MOST_HEARD:
+            del self._heard[next(iter(self._heard))]
 
-    async def wait_for(self, tenant: str, job_id: str, timeout: float | None) -> Job:
+    async def wait_for(self, tenant: str, job_id: str, timeout: float | None, *, seen_open: bool = False) -> Job:
         """Return a job once it is terminal, or as it is after `timeout` seconds.
+
+        Args:
+            tenant: whose job it is.
+            job_id: which.
+            timeout: seconds; None: for ever.
+            seen_open: the caller has only just seen it open, so that it is not read before something is heard of it.
 
         Raises:
             JobNotFound: there is none.
@@ -54,7 +73,8 @@ class Waiters:
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(name, set()).add(future)
         try:
-            self._look_at(name)
+            if not seen_open or name in self._heard:
+                self._look_at(name)
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
@@ -86,9 +106,8 @@ class Waiters:
                 await self._look(names[start : start + MOST_AT_ONCE])
 
     def _look_at(self, name: Name) -> None:
-        if name in self._waiting:
-            self._woken.add(name)
-            self._wake.set()
+        self._woken.add(name)
+        self._wake.set()
 
     async def _look(self, names: list[Name]) -> None:
         try:

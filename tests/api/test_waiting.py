@@ -190,6 +190,34 @@ def test_a_store_that_is_away_for_a_while_only_delays_waits(monkeypatch: pytest.
     assert asyncio.run(scene()).state is State.SUCCEEDED
 
 
+def test_an_end_that_was_heard_of_just_before_somebody_waits_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.waiters.LOOK_S", 3600)
+    store = MemoryStore()
+    job = admit_job(store)
+    Worker(store).run()
+
+    async def scene() -> Job:
+        waiters = Waiters(store)
+        looking = asyncio.create_task(waiters.run())
+        try:
+            waiters.hear(Notice("default", job.id, job.session_id, State.SUCCEEDED))
+            for number in range(100):
+                waiters.hear(Notice("default", f"job_{number}", "ses_b", State.SUCCEEDED))
+            return await waiters.wait_for("default", job.id, 30, seen_open=True)
+        finally:
+            looking.cancel()
+
+    assert asyncio.run(scene()).state is State.SUCCEEDED
+
+
+def test_ends_that_nobody_waits_for_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.waiters.MOST_HEARD", 10)
+    waiters = Waiters(MemoryStore())
+    for number in range(1000):
+        waiters.hear(Notice("default", f"job_{number}", "ses_b", State.SUCCEEDED))
+    assert len(waiters._heard) == 10
+
+
 def test_a_job_that_is_not_there_is_not_waited_for() -> None:
     async def scene() -> None:
         waiters = Waiters(MemoryStore())
