@@ -183,8 +183,9 @@ class Exchanger:
     def _tell(self, got: Exchange, ended: list[Attempt], attempts: list[Attempt]) -> None:
         if not (got.taken or got.ended or attempts):
             return
-        by_job = {attempt.job.id: attempt for attempt in ended} if got.taken else {}
-        taken = [(job, by_job[job.id].job.attempt, by_job[job.id].runtime_s) for job in got.taken]
+        # By attempt: the end of an earlier one of the same job, which the store threw away, may be beside it.
+        runtimes = {(attempt.job.id, attempt.job.attempt): attempt.runtime_s for attempt in ended}
+        taken = [(job, job.attempt, runtimes[job.id, job.attempt]) for job in got.taken]
         self._committed(Commit([attempt.job for attempt in attempts], taken, got.ended))
 
     def _plan(self, got: Exchange, asked: int, free: int) -> None:
