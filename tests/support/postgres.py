@@ -15,7 +15,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psycopg
@@ -69,14 +69,17 @@ class PostgresServer:
         os.close(self._pipe)
 
 
-def join(directory: Path) -> PostgresServer:
-    """The server whose files are in `directory`, started if no other worker of the run has done so."""
+def join(directory: Path, settings: Mapping[str, str] | None = None) -> PostgresServer:
+    """The server whose files are in `directory`, started if no other worker of the run has done so.
+
+    `settings` are Postgres's, for who starts it; else it is as fast as tests want it, and outlives no power cut.
+    """
     with _locked(directory):
         pipe = _open_pipe(directory / "in-use")
         if pipe is None:
             with (directory / "keeper.log").open("ab") as log:
                 subprocess.run(
-                    [sys.executable, str(KEEPER), str(directory)],
+                    [sys.executable, str(KEEPER), str(directory), *map("=".join, (settings or {}).items())],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

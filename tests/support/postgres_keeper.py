@@ -30,14 +30,14 @@ class Identity(TypedDict, total=False):
     extra_groups: list[int]
 
 
-def main(directory: Path) -> None:
+def main(directory: Path, given: dict[str, str]) -> None:
     pipe = directory / "in-use"
     if not pipe.exists():
         os.mkfifo(pipe, 0o600)
     # Until the first worker has opened it, a read of the pipe would find nobody there: hold it open meanwhile.
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(reading, True)
-    server = start(directory)
+    server = start(directory, {**SETTINGS, **given})
     with (directory / "lock").open("w") as lock:
         while True:
             os.read(reading, 1)
@@ -60,7 +60,7 @@ def in_use(reading: int) -> bool:
         os.set_blocking(reading, True)
 
 
-def start(directory: Path) -> subprocess.Popen[bytes]:
+def start(directory: Path, settings: dict[str, str]) -> subprocess.Popen[bytes]:
     programs = find_programs()
     identity: Identity = {}
     if os.geteuid() == 0:
@@ -75,7 +75,7 @@ def start(directory: Path) -> subprocess.Popen[bytes]:
         cwd="/",
         **identity,
     )
-    options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     return subprocess.Popen([programs / "postgres", "-D", files, "-k", directory, *options], cwd="/", **identity)
 
 
@@ -99,4 +99,4 @@ def find_programs() -> Path:
 
 
 if __name__ == "__main__" and os.fork() == 0:  # the starter waits for nobody
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), dict(word.split("=", 1) for word in sys.argv[2:]))
