@@ -6,6 +6,7 @@ are kept.
 **Atomic.** Each call that writes is one transaction: all of it is kept, synced to disk before the call returns, or
 none of it. Calls raise `StoreUnavailable` if the store did not answer; then nothing was changed. (If the connection
 broke during the commit itself, the change may have been kept: the caller repeats, and idempotency makes that harmless.)
+They raise `StoreIncompatible` if what is kept there is of another version of promptq, and touch nothing.
 
 **Serial in a session.** Every change to a session's queue is made under that session's lock, and the clock is read
 under it. So sequence numbers, commits and times agree on one order. Different sessions do not wait for each other. Who

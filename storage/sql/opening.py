@@ -15,12 +15,13 @@ from storage.sql.postgres import PostgresTransactions
 from storage.sql.sqlite import SAFE_VERSION, SqliteTransactions
 from storage.sql.store import SqlStore
 from storage.sql.transactions import Transactions
+from storage.sql.versions import CheckedTransactions
 
 
 def open_store(
     settings: Settings, *, clock: Clock | None = None, jitter: Callable[[], float] = random.random
 ) -> SqlStore:
-    """Open the store that the settings name. The schema must be there (`storage.sql.migrate`).
+    """Open the store that the settings name. Its calls refuse a schema of another version (`storage.sql.migrate`).
 
     Args:
         settings: `sql_url`, `model` and `backlog` are used.
@@ -30,9 +31,8 @@ def open_store(
     Raises:
         InvalidRequest: the URL names a database that promptq does not speak.
     """
-    return SqlStore(
-        transactions(settings, clock=clock), default_model=settings.model, backlog=settings.backlog, jitter=jitter
-    )
+    checked = CheckedTransactions(transactions(settings, clock=clock))
+    return SqlStore(checked, default_model=settings.model, backlog=settings.backlog, jitter=jitter)
 
 
 def transactions(settings: Settings, *, clock: Clock | None = None) -> Transactions:

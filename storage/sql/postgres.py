@@ -54,6 +54,7 @@ class PostgresTransactions:
             max_overflow=48,
             pool_timeout=CONNECT_TIMEOUT_S,
             pool_use_lifo=True,
+            hide_parameters=True,  # what a traceback shows of a statement must not be what somebody said
             connect_args={
                 "options": options,
                 "connect_timeout": CONNECT_TIMEOUT_S,

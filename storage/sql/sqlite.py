@@ -49,6 +49,7 @@ def sqlite_engine(url: str, *, pool_size: int) -> sa.Engine:
         poolclass=sa.QueuePool,
         pool_size=pool_size,
         max_overflow=64,
+        hide_parameters=True,  # what a traceback shows of a statement must not be what somebody said
         connect_args={"check_same_thread": False, "isolation_level": None, "timeout": 0, "cached_statements": 256},
     )
     sa.event.listen(engine, "connect", _prepare)

@@ -8,7 +8,6 @@ from typing import Any
 
 from domain.clock import Millis
 from domain.creation import repeat_fork
-from domain.errors import StoreIncompatible
 from domain.jobs import Finished, Job
 from domain.messages import Message, Turn
 from domain.prompts import Admission, Prompt
@@ -16,7 +15,7 @@ from domain.sessions import Creation, Session
 from storage.base import Beat, Branch, Cancelling, Exchange, Head, JobQuery, Reconciled, SessionQuery
 from storage.sql import admission, ending, exchange, queue, reading, upkeep
 from storage.sql.transactions import RowRefused, Transactions
-from storage.sql.versions import head_revision, revision_of
+from storage.sql.versions import check_revision
 
 MOST_AT_ONCE = 256
 """How many ends and claims one transaction takes: longer ones would make callers of the API wait behind them."""
@@ -215,12 +214,7 @@ class SqlStore:
 
     def ready(self) -> None:
         """See `Store.ready`."""
-        found, wanted = self._read(lambda tx: revision_of(tx.connection)), head_revision()
-        if found != wanted:
-            message = (
-                f"the database is at revision {found or 'none'}, this promptq wants {wanted}: run 'promptq migrate'"
-            )
-            raise StoreIncompatible(message)
+        self._read(check_revision)
 
     def close(self) -> None:
         """See `Store.close`."""

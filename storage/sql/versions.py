@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 from alembic.config import Config
@@ -11,6 +13,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from domain.errors import StoreIncompatible
+from storage.sql.transactions import Transactions, Tx
+
+T = TypeVar("T")
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 
@@ -40,3 +45,45 @@ def is_known(revision: str) -> bool:
 def revision_of(connection: sa.Connection) -> str | None:
     """Return the revision of a database; None if it is empty."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def check_revision(tx: Tx) -> None:
+    """Return if the database is of this promptq's version.
+
+    Raises:
+        StoreIncompatible: it is empty, older or newer.
+    """
+    found, wanted = revision_of(tx.connection), head_revision()
+    if found != wanted:
+        message = f"the database is at revision {found or 'none'}, this promptq wants {wanted}: run 'promptq migrate'"
+        raise StoreIncompatible(message)
+
+
+class CheckedTransactions:
+    """Transactions on a database of this promptq's version: nothing else is read or written until it has been seen.
+
+    It is looked at before the first transaction, and not when the database is opened: that may be away then.
+    """
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+        self._is_checked = False
+
+    def write(self, name: str, work: Callable[[Tx], T]) -> T:
+        """See `Transactions.write`. Raises `StoreIncompatible` too."""
+        self._check()
+        return self._transactions.write(name, work)
+
+    def read(self, work: Callable[[Tx], T]) -> T:
+        """See `Transactions.read`. Raises `StoreIncompatible` too."""
+        self._check()
+        return self._transactions.read(work)
+
+    def close(self) -> None:
+        """See `Transactions.close`."""
+        self._transactions.close()
+
+    def _check(self) -> None:
+        if not self._is_checked:
+            self._transactions.read(check_revision)
+            self._is_checked = True

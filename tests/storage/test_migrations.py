@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,11 @@ from alembic.migration import MigrationContext
 from domain.errors import StoreIncompatible, StoreUnavailable
 from storage.sql import open_store
 from storage.sql.migrate import upgrade
+from storage.sql.queue import insert_messages
 from storage.sql.schema import metadata
+from storage.sql.transactions import RowRefused, Tx
 from storage.sql.versions import head_revision
+from tests.storage.actors import admit
 from tests.support.commands import clean_environment
 from tests.support.keepers import migrated, settings_of
 
@@ -82,11 +86,34 @@ def test_a_database_of_a_newer_version_is_refused_and_left_alone(empty: str) -> 
     with pytest.raises(StoreIncompatible, match=r"9999.*newer"):
         upgrade(settings_of(empty))
     store = open_store(settings_of(empty))
-    with pytest.raises(StoreIncompatible, match="9999"):
-        store.ready()
+    for call in (store.ready, lambda: admit(store), lambda: store.session("default", "ses_a")):
+        with pytest.raises(StoreIncompatible, match="9999"):
+            call()
     store.close()
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one() == "9999"
+
+
+def test_a_database_that_was_never_migrated_takes_nothing_until_it_is(empty: str) -> None:
+    store = open_store(settings_of(empty))
+    with pytest.raises(StoreIncompatible, match="promptq migrate"):
+        admit(store)
+    migrated(empty)
+    assert admit(store).session_created
+    store.close()
+
+
+def test_no_content_is_in_what_a_traceback_shows_of_a_statement(empty: str) -> None:
+    store = open_store(settings_of(migrated(empty)))
+    kept = admit(store, text="the secret text").message
+
+    def insert_it_again(tx: Tx) -> None:
+        insert_messages(tx, [kept])
+
+    with pytest.raises(RowRefused) as refused:
+        store._write("test", insert_it_again)
+    assert "secret" not in "".join(traceback.format_exception(refused.value))
+    store.close()
 
 
 def test_the_command_says_in_a_sentence_what_is_wrong(tmp_path: Path) -> None:
