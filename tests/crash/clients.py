@@ -60,7 +60,6 @@ class Clients:
 
     def __init__(self, url: str, *, seed: int, sessions: int = SESSIONS, each: int = 2) -> None:
         self.submissions: list[Submission] = []
-        self.broken: list[str] = []
         self._url = url
         self._seed = seed
         self._lock = threading.Lock()
@@ -78,24 +77,23 @@ class Clients:
         for thread in self._started:
             thread.start()
 
-    def stop(self, timeout: float) -> None:
-        """Have each client get its prompt through, and end. Fails if one does not within `timeout` seconds."""
+    def enough(self, timeout: float) -> None:
+        """Have each client get its prompt through, and end; wait for that for `timeout` seconds at most."""
         self._enough.set()
         give_up_at = time.monotonic() + timeout
         for thread in self._started:
             thread.join(max(0.0, give_up_at - time.monotonic()))
+
+    def assert_content(self) -> None:
+        """Fail if a client did not get through, or was told anything but that it is kept, or to try again."""
         assert not any(thread.is_alive() for thread in self._started), "clients are still trying"
-        assert not self.broken, self.broken
+        odd = [each for each in self.submissions if not each.is_kept and each.status not in {None, 503}]
+        assert not odd, odd
 
     def give_up(self) -> None:
         """Have them end whether or not their prompts are kept."""
         self._enough.set()
         self._give_up.set()
-
-    @property
-    def kept(self) -> int:
-        """How many requests were answered 2xx so far."""
-        return sum(each.is_kept for each in list(self.submissions))
 
     def refused(self) -> Sequence[Submission]:
         """Requests that were not answered 2xx."""
@@ -114,8 +112,6 @@ class Clients:
             done = submit(connection, client, wanted)
             with self._lock:
                 self.submissions.append(done)
-                if done.status is not None and 400 <= done.status < 500:
-                    self.broken.append(f"{done}")
             if done.is_kept:
                 return
             self._give_up.wait(PAUSE_S)

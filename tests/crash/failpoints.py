@@ -11,8 +11,11 @@ API_WRITES = {
     "sqlite": ("create", "delete", "admit", "abort"),
     "postgres": ("update", "fork", "admit", "cancel", "retry"),
 }
-#: What a worker calls of the store.
-WORKER_WRITES = ("exchange", "renew", "hold", "lapse", "expire", "stamp", "prune")
+#: What a worker calls of the store, likewise.
+WORKER_WRITES = {
+    "sqlite": ("exchange", "hold", "expire", "prune"),
+    "postgres": ("exchange", "renew", "lapse", "stamp"),
+}
 #: Whom it tells of commits.
 AUDIENCES = ("notices", "flower")
 
@@ -27,7 +30,6 @@ API = {
     "postgres": [*around("store.{}_commit.", API_WRITES["postgres"]), "notices.before_publish"],
 }
 
-_COMMITS = around("store.{}_commit.", WORKER_WRITES)
 #: Points that do not depend on the database.
 _BETWEEN = [
     *around("engine.{}_", ("exchange", "reconcile", *AUDIENCES)),
@@ -36,7 +38,10 @@ _BETWEEN = [
     "engine.before_renew",
     "engine.start_jobs",
 ]
-WORKER = {"sqlite": [*_COMMITS, *_BETWEEN[::2]], "postgres": [*_COMMITS, *_BETWEEN[1::2]]}
+WORKER = {
+    "sqlite": [*around("store.{}_commit.", WORKER_WRITES["sqlite"]), *_BETWEEN[::2]],
+    "postgres": [*around("store.{}_commit.", WORKER_WRITES["postgres"]), *_BETWEEN[1::2]],
+}
 
 #: Tried in tests/storage/test_migrations.py.
 MIGRATION = ["migrate.before_commit"]

@@ -42,6 +42,10 @@ class Member:
         self.command.process.kill()
         self.command.process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self.command.process.pid
+
     def freeze(self) -> None:
         self.command.send(signal.SIGSTOP)
 
@@ -53,7 +57,7 @@ class Member:
         eventually(self._is_frozen, PATIENCE_S, what=f"{self.name} freezes")
 
     def _is_frozen(self) -> bool:
-        found = os.waitid(os.P_PID, self.command.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
+        found = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
         return found is not None and found.si_code == os.CLD_STOPPED
 
     def dies_by_itself(self) -> None:

@@ -8,9 +8,8 @@ import httpx2
 
 from tests.crash import failpoints
 from tests.crash.clients import Ask, submit
-from tests.crash.fleet import PATIENCE_S, Member
+from tests.crash.fleet import Member
 from tests.crash.trial import Trial
-from tests.support.waiting import eventually
 
 #: A time that does not come while the test runs: in the year 2100.
 LATER = 4_102_444_800_000
@@ -33,7 +32,7 @@ def test_a_worker_dies_at_every_failpoint(trial: Trial) -> None:
         while points and len(armed) < ARMED:
             armed.append(trial.fleet.worker(f"{points.pop()}=kill"))
         names = " or ".join(member.failpoints for member in armed)
-        eventually(lambda: not all(member.is_alive for member in armed), PATIENCE_S, what=f"a worker dies of {names}")
+        trial.until(lambda: not all(member.is_alive for member in armed), f"a worker dies of {names}")
         for member in [member for member in armed if not member.is_alive]:
             member.dies_by_itself()
             armed.remove(member)

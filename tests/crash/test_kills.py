@@ -38,12 +38,12 @@ def test_valkey_is_killed_and_comes_back_empty(trial: Trial) -> None:
     workers = [trial.fleet.worker(), trial.fleet.worker()]
     trial.clients.start()
     for _ in range(2):
-        trial.until_hearing(2, timeout=30)
+        trial.until_hearing(2)
         trial.until_asked(trial.chance.randint(5, 20))
         trial.valkey.kill()
         trial.until_asked(5)
         trial.valkey.start()
-    trial.until_hearing(2, timeout=30)
+    trial.until_hearing(2)
     history = trial.holds()
     assert not trial.clients.refused(), "trouble with Redis fails no durable prompt"
     assert {job.state for job in history.jobs} == {"succeeded"}

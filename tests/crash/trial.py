@@ -3,7 +3,7 @@
 import contextlib
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import redis
@@ -16,7 +16,7 @@ from tests.crash.observer import Observer
 from tests.support.checker import assert_holds
 from tests.support.history import History, Submission
 from tests.support.valkey import ValkeyServer
-from tests.support.waiting import eventually
+from tests.support.waiting import NeverHappenedError, eventually
 
 #: Set it to repeat a run with other chances.
 SEED_VARIABLE = "PROMPTQ_CRASH_SEED"
@@ -41,22 +41,37 @@ class Trial:
         #: Made by the scenario itself.
         self.submissions: list[Submission] = []
 
+    def until(self, condition: Callable[[], object], what: str, timeout: float = PATIENCE_S) -> None:
+        """Wait for something that the run must come to. If it does not, what the checker finds is told first."""
+        try:
+            eventually(condition, timeout, what=what)
+        except NeverHappenedError:
+            self.clients.give_up()
+            assert_holds(self._history(last_fault=None))
+            raise
+
     def until_asked(self, more: int) -> None:
         """Wait until the model has been asked so many times more."""
         before = len(self.model.calls)
-        eventually(lambda: len(self.model.calls) >= before + more, PATIENCE_S, what=f"{more} more calls of the model")
+        self.until(lambda: len(self.model.calls) >= before + more, f"{more} more calls of the model")
 
-    def until_hearing(self, workers: int, timeout: float = PATIENCE_S) -> None:
-        """Wait until so many workers wait for the doorbell."""
-        eventually(lambda: self._hearing() >= workers, timeout, what=f"{workers} workers hear the doorbell")
+    def until_hearing(self, workers: int) -> None:
+        """Wait until so many workers wait for the doorbell, which they must within 30 seconds."""
+        self.until(lambda: self._hearing() >= workers, f"{workers} workers hear the doorbell", timeout=30)
 
     def holds(self) -> History:
         """End the load, wait until all that was taken has ended, and have the history checked."""
         last_fault = system_clock()
-        self.clients.stop(PATIENCE_S)
+        self.clients.enough(PATIENCE_S)
         self.observer.until_all_have_ended(WITHIN_S)
+        history = self._history(last_fault)
+        assert_holds(history)
+        self.clients.assert_content()
+        return history
+
+    def _history(self, last_fault: int | None) -> History:
         jobs, prompts, answers = self.observer.kept()
-        history = History(
+        return History(
             submissions=[*self.clients.submissions, *self.submissions],
             calls=list(self.model.calls),
             looks=list(self.observer.looks),
@@ -67,8 +82,6 @@ class Trial:
             within_ms=millis(WITHIN_S),
             note=f"{SEED_VARIABLE}={self.seed}",
         )
-        assert_holds(history)
-        return history
 
     def _hearing(self) -> int:
         with redis.Redis(unix_socket_path=str(self.valkey.socket)) as client:
