@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from domain.creation import committed_turns
-from domain.errors import JobNotFound, MessageNotFound
+from domain.errors import JobNotFound, MessageNotFound, SessionNotFound
 from domain.jobs import Job
 from domain.messages import Message, Turn
 from domain.sessions import Session
@@ -76,6 +76,9 @@ def branch(tx: Tx, tenant: str, source_id: str, before: str | None) -> Branch:
             raise MessageNotFound(before)
     # An answer's own turn is left out with it: a prompt without its answer is not a committed turn.
     turns = committed_turns(messages_of(tx, source, below=until.seq if until is not None else None))
+    still = queue.load_session(tx, tenant, source_id, lock=False)
+    if still.incarnation != source.incarnation:  # deleted meanwhile, and its messages with it
+        raise SessionNotFound(source_id)
     return Branch(source, turns)
 
 

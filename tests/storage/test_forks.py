@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from domain.errors import MessageNotFound, SessionDiffers, SessionNotFound
 from domain.jobs import Outcome
@@ -137,6 +138,26 @@ def test_a_fork_needs_its_source_and_its_message(store: Store, worker: Worker) -
     create(store)
     with pytest.raises(MessageNotFound):
         fork(store, before="msg_nobody")
+    with pytest.raises(SessionNotFound):
+        store.session("default", "ses_b")
+
+
+@pytest.mark.parametrize("keeper", ["postgres"], indirect=True)
+def test_a_session_that_is_deleted_while_it_is_forked_leaves_no_empty_fork(store: Store, worker: Worker) -> None:
+    talk(store, worker)
+    seen: list[str] = []
+
+    def delete_it(_connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
+        if "FROM message" in sql and not seen:
+            seen.append(sql)
+            store.delete_session("default", "ses_a")
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", delete_it)
+    try:
+        with pytest.raises(SessionNotFound):
+            fork(store)
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", delete_it)
     with pytest.raises(SessionNotFound):
         store.session("default", "ses_b")
 
