@@ -1,5 +1,6 @@
 """What must hold of a store after every command, whatever came before: asked of the model, with which keepers agree."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from domain.clock import Millis
@@ -43,13 +44,14 @@ class Promises:
         job = self._tables.jobs.get((attempt.tenant, attempt.id))
         return job is not None and job.state is State.RUNNING and job.attempt == attempt.attempt
 
-    def exchanged(self, told: Exchange, valid: Sequence[Job]) -> None:
-        """Only attempts that owned their jobs were taken; only heads are claimed, under numbers that they never had."""
-        assert {job.id for job in told.taken} <= {job.id for job in valid}
-        fenced = {(end.job_id, end.attempt) for end in told.fenced}
-        assert len({job.id for job in told.taken}) == len(told.taken)
-        taken = {job.id for job in told.taken}
-        assert all((job.id, job.attempt) not in fenced or job.id in taken for job in valid)
+    def exchanged(self, told: Exchange, handed_in: Sequence[Job], valid: Sequence[Job]) -> None:
+        """Of each valid attempt one end is taken, of any other none; heads are claimed, under numbers not used yet."""
+        names = [(attempt.id, attempt.attempt) for attempt in handed_in]
+        taken = Counter(names)
+        taken.subtract((end.job_id, end.attempt) for end in told.fenced)
+        owned = {(attempt.id, attempt.attempt) for attempt in valid}
+        assert taken == {name: int(name in owned) for name in names}
+        assert len(told.taken) == sum(taken.values())
         for each in told.claimed:
             head = self._tables.head(each.session)
             assert head is not None

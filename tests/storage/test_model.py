@@ -189,7 +189,9 @@ class Interleaving(RuleBasedStateMachine):
         valid = self.promises.running(self.twins.model.attempts)
         told = self.twins.do(command)
         assert told is not None
-        self.promises.exchanged(told.model, [self.twins.model.attempts[attempt] for attempt in valid])
+        attempts = self.twins.model.attempts
+        handed_in = [attempts[attempt] for attempt, _ in done]
+        self.promises.exchanged(told.model, handed_in, [attempts[attempt] for attempt in valid])
         pairs = zip(told.model.claimed, told.keeper.claimed, strict=True)
         return multiple(*(self.twins.claimed(Pair(one.job, other.job)) for one, other in pairs))
 
