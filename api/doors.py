@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,6 +27,7 @@ USER = "opencode"
 OPEN_PATHS = frozenset({"/healthz"})
 """Asked by whatever watches over processes, under any name and without a password. They tell nothing."""
 
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?", re.ASCII)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - names that are no names
 
@@ -113,12 +115,10 @@ def _values(scope: Scope, name: bytes) -> list[str]:
     return [value.decode("latin-1") for key, value in scope["headers"] if key == name]
 
 
-def _name_of(host: str) -> str:
-    """Take the port off a `Host`, and the brackets off an IPv6 address."""
-    host = host.lower()
-    if host.startswith("["):
-        return host[1:].partition("]")[0]
-    return host.partition(":")[0]
+def _name_of(host: str) -> str | None:
+    """Take the port off a `Host`, and the brackets off an IPv6 address; None of nonsense."""
+    match = _HOST.fullmatch(host.lower())
+    return (match[1] or match[2]) if match else None
 
 
 def _authority_of(origin: str) -> str | None:

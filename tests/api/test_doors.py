@@ -78,6 +78,9 @@ def test_the_password_opens_as_basic_and_as_bearer(guarded: Api) -> None:
         ("0.0.0.0:4096", 403),
         ("", 403),
         ("[", 403),
+        ("localhost:port", 403),
+        ("localhost:80@evil.example", 403),
+        ("localhost/", 403),
     ],
 )
 def test_only_hosts_that_the_server_goes_by_are_answered(memory_apis: Apis, host: str, status: int) -> None:
@@ -87,6 +90,11 @@ def test_only_hosts_that_the_server_goes_by_are_answered(memory_apis: Apis, host
     if status == 403:
         assert "PROMPTQ_ALLOWED_HOSTS" in answer.json()["data"]["message"]
     assert api.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+def test_two_hosts_are_one_too_many(memory_apis: Apis) -> None:
+    answer = memory_apis.start().get("/session", headers=[("Host", "localhost"), ("Host", "localhost")])
+    assert answer.status_code == 403
 
 
 @pytest.mark.parametrize(
