@@ -163,7 +163,10 @@ class Exchanger:
             self._ceiling_s = FIRST_PAUSE_S
         failpoint("engine.after_exchange")
         attempts = [Attempt(claimed, self._slots.patience_s) for claimed in got.claimed]
-        self._slots.release(ended)
+        untaken = {(end.job_id, end.attempt) for end in got.untaken}
+        # Those that the store did not answer for are handed in with the next round; nobody is woken for them.
+        self._slots.put_back([attempt for attempt in ended if attempt.key[1:] in untaken])
+        self._slots.release([attempt for attempt in ended if attempt.key[1:] not in untaken])
         self._slots.add(attempts)
         for end in got.fenced:
             log.warning("end_fenced", extra={"job": end.job_id, "session": end.session_id, "attempt": end.attempt})

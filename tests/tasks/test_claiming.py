@@ -1,13 +1,44 @@
 """When an engine asks the store for work, and whom it tells."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
-from domain.jobs import State
+from domain.jobs import Finished, State
+from storage.base import Exchange, Store
 from tasks.engine.exchanging import LOOK_S
 from tests.storage.actors import admit_job
 from tests.support.waiting import eventually
 from tests.tasks.conftest import Workshop
 from tests.tasks.scripted import MODEL, Gate, Unreliable
+
+
+class Reluctant:
+    """A store whose ephemeral half is away at first: ends are not taken until somebody lets them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.refusals = 0
+        self.takes = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def exchange(self, worker: str, finished: Sequence[Finished], **options: Any) -> Exchange:
+        if self.takes or not finished:
+            return self._store.exchange(worker, finished, **options)
+        self.refusals += 1
+        return self._store.exchange(worker, (), **options).evolve(untaken=tuple(finished))
+
+
+def test_an_end_that_the_store_did_not_answer_for_is_handed_in_again(workshop: Workshop) -> None:
+    reluctant = Reluctant(workshop.store)
+    workshop.engine(store=reluctant)
+    job = workshop.admit("hello")
+    eventually(lambda: reluctant.refusals >= 2)
+    assert workshop.job(job).state is State.RUNNING
+    reluctant.takes = True
+    assert workshop.ended(job).state is State.SUCCEEDED
 
 
 def admit_silently(workshop: Workshop, text: str = "hi", session_id: str = "ses_a") -> float:
