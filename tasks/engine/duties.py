@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 
 from domain.clock import Millis, millis
@@ -30,6 +31,9 @@ HOLD_ROUNDS = 3
 RECONCILE_LIMIT = 200
 PRUNE_LIMIT = 500
 """Jobs in one transaction: small, so that nobody waits long for it."""
+
+PRUNE_PAUSE_S = 0.05
+"""Between two such removals, so that others have the database for most of the time; some thousand jobs a second."""
 
 
 class Duties:
@@ -73,9 +77,16 @@ class Duties:
             try:
                 if self._store.hold(DUTY, self._worker, lease_ms=millis(HOLD_ROUNDS * self._round_s)):
                     self._reconcile()
-                    self._store.prune(older_than_ms=self._retention_ms, limit=PRUNE_LIMIT)
+                    self._prune()
             except StoreUnavailable:
                 log.debug("duty_not_done")
+
+    def _prune(self) -> None:
+        """Remove old records for as long as there are more than one step takes, but reconcile again in time."""
+        until = time.monotonic() + self._round_s
+        while self._store.prune(older_than_ms=self._retention_ms, limit=PRUNE_LIMIT) >= PRUNE_LIMIT:
+            if time.monotonic() > until or self._ending.wait(PRUNE_PAUSE_S):
+                return
 
     def _reconcile(self) -> None:
         while not self._ending.is_set():

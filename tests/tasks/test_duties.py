@@ -1,8 +1,11 @@
 """What one engine does for all."""
 
+import pytest
+
 from domain.clock import millis
 from domain.jobs import State
 from tasks.engine.outlets import Commit
+from tests.storage.actors import Worker, admit_job
 from tests.support.waiting import eventually
 from tests.tasks.conftest import Workshop
 from tests.tasks.scripted import Unreliable
@@ -46,6 +49,18 @@ def test_records_of_jobs_that_ended_long_ago_are_removed(workshop: Workshop) -> 
     assert [message.job_state for message in workshop.store.messages("default", "ses_a") if message.role == "user"] == [
         "succeeded"
     ] * 3
+
+
+def test_many_old_records_are_removed_step_by_step_in_one_round(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.engine.duties.PRUNE_LIMIT", 2)
+    jobs = [admit_job(workshop.store, f"ses_{n}") for n in range(9)]
+    Worker(workshop.store).run()
+    store = Unreliable(workshop.store)
+    workshop.engine(store=store, lease=6, retention=0.001 / 86_400)
+    eventually(lambda: not workshop.store.jobs_by_id([(job.tenant, job.id) for job in jobs]))
+    assert store.calls["prune"] > store.calls["reconcile"]
 
 
 def test_a_round_that_the_store_cannot_answer_is_done_later(workshop: Workshop) -> None:
