@@ -43,6 +43,7 @@ class Waiters:
         self._heard: dict[Name, None] = {}
         self._wake = asyncio.Event()
         self._blind = False
+        self._jitter = random.Random()
 
     def hear(self, notice: Notice) -> None:
         """Take a hint that a job may have ended."""
@@ -98,7 +99,7 @@ class Waiters:
             self._wake.clear()
             if clock() >= all_at:
                 names = list(self._waiting)
-                all_at = clock() + LOOK_S * random.uniform(0.8, 1.2)
+                all_at = clock() + LOOK_S * self._jitter.uniform(0.8, 1.2)
             else:
                 names = [name for name in self._woken if name in self._waiting]
             self._woken.clear()
