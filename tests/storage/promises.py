@@ -40,6 +40,15 @@ class Promises:
         """Which of these attempts, by their places, still own their jobs."""
         return [place for place, attempt in enumerate(attempts) if self._owns(attempt)]
 
+    def overtaken(self, attempts: Sequence[Job]) -> list[int]:
+        """Which of these attempts, by their places, have lost jobs that run again."""
+        jobs = [self._tables.jobs.get((attempt.tenant, attempt.id)) for attempt in attempts]
+        return [
+            place
+            for place, (attempt, job) in enumerate(zip(attempts, jobs, strict=True))
+            if job is not None and job.state is State.RUNNING and job.attempt != attempt.attempt
+        ]
+
     def _owns(self, attempt: Job) -> bool:
         job = self._tables.jobs.get((attempt.tenant, attempt.id))
         return job is not None and job.state is State.RUNNING and job.attempt == attempt.attempt
