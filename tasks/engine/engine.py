@@ -127,8 +127,8 @@ class Engine:
         self._exchanger.close()
 
     def is_idle(self) -> bool:
-        """Tell, after `close`, whether nothing is held any more."""
-        return self._exchanger.closed.is_set() and not len(self._slots)
+        """Tell, after `close`, whether nothing is held any more, or nothing that is held can be handed in."""
+        return self._exchanger.closed.is_set() and not (len(self._slots) and self._exchanging.is_alive())
 
     def stop(self) -> None:
         """End at once: give back what still runs, hand in all ends, let go of everything.

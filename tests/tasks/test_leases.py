@@ -184,9 +184,14 @@ def test_a_history_that_cannot_be_read_now_is_read_later(workshop: Workshop) -> 
 def test_an_engine_that_cannot_go_on_says_so(sqlite_workshop: Workshop) -> None:
     failed: list[bool] = []
     store = Unreliable(sqlite_workshop.store)
+    engine = sqlite_workshop.engine(store=store, options={"failed": lambda: failed.append(True)})
+    gate = sqlite_workshop.scripts["wait"] = Gate()
+    sqlite_workshop.admit("wait")
+    eventually(lambda: gate.reached)
     store.defect = ZeroDivisionError()
-    sqlite_workshop.engine(store=store, options={"failed": lambda: failed.append(True)})
     eventually(lambda: failed)
+    engine.close()
+    eventually(engine.is_idle, what="nobody waits for what cannot be handed in any more")
 
 
 def test_while_an_executor_blocks_the_event_loop_nothing_more_is_claimed(workshop: Workshop) -> None:
