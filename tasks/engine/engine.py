@@ -91,6 +91,7 @@ class Engine:
             event_loop=self._event_loop,
             runner=self._runner,
             exchanger=self._exchanger,
+            committed=self._publish,
             failed=failed,
         )
         self._duties = Duties(

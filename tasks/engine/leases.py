@@ -7,6 +7,7 @@ got past them (`domain.lifecycle.lose`).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -15,10 +16,12 @@ from collections.abc import Callable, Sequence
 
 from domain.clock import millis
 from domain.errors import StoreUnavailable
+from domain.jobs import Job, State
 from storage.base import Store
 from storage.failpoints import failpoint
 from tasks.engine.event_loop import EventLoop
 from tasks.engine.exchanging import Exchanger
+from tasks.engine.outlets import Commit
 from tasks.engine.running import Runner
 from tasks.engine.slots import Attempt, Slots, Stop
 
@@ -41,9 +44,22 @@ class LeaseKeeper:
         event_loop: EventLoop,
         runner: Runner,
         exchanger: Exchanger,
+        committed: Callable[[Commit], None],
         failed: Callable[[], None],
     ) -> None:
-        """Make one; `failed` is called when the event loop has been stuck for longer than a lease."""
+        """Make one.
+
+        Args:
+            store: the store.
+            worker: this worker's ID.
+            slots: what this worker holds.
+            lease_s: the length of a lease.
+            event_loop: where the attempts run.
+            runner: stops them.
+            exchanger: is woken when a suspect has proved itself, and paused while the loop is stuck.
+            committed: is told which attempts ended with their session.
+            failed: is called when the event loop has been stuck for longer than a lease.
+        """
         self._store = store
         self._worker = worker
         self._slots = slots
@@ -51,6 +67,7 @@ class LeaseKeeper:
         self._event_loop = event_loop
         self._runner = runner
         self._exchanger = exchanger
+        self._committed = committed
         self._failed = failed
         self._ending = threading.Event()
         self._renew_at = 0.0
@@ -108,8 +125,19 @@ class LeaseKeeper:
             attempt.is_proven = True
         if proven:
             self._exchanger.look()
-        self._runner.stop([attempt for attempt in held if attempt.job.id in beat.lost], Stop.LOST)
+        lost = [attempt for attempt in held if attempt.job.id in beat.lost and attempt.ended is None]
+        if lost:
+            self._runner.stop(lost, Stop.LOST)
+            self._tell_deleted(lost)
         self._runner.stop([attempt for attempt in held if attempt.job.id in beat.cancelled], Stop.CANCELLED)
+
+    def _tell_deleted(self, lost: Sequence[Attempt]) -> None:
+        """Tell of attempts that ended with their session: nobody hands them in, and no mending finds them."""
+        with contextlib.suppress(StoreUnavailable):
+            jobs = self._store.jobs_by_id([attempt.key[:2] for attempt in lost])
+            deleted = [attempt.job for attempt in lost if _is_deleted(jobs.get(attempt.job.id), attempt)]
+            if deleted:
+                self._committed(Commit(ended=deleted))
 
     def _watch_the_loop(self) -> None:
         """Claim nothing while an executor blocks the event loop: nobody would run it."""
@@ -126,6 +154,11 @@ class LeaseKeeper:
     def _loop_is_dead(self) -> bool:
         """Whether the loop has been stuck for longer than a lease: its prompts are better run elsewhere."""
         return self._silence_s > max(self._lease_s, 2 * self._stuck_s)
+
+
+def _is_deleted(now: Job | None, attempt: Attempt) -> bool:
+    """Tell whether an attempt ended with its session, by what is kept of its job now."""
+    return now is None or (now.attempt == attempt.job.attempt and now.state is State.CANCELLED)
 
 
 def _outrun(attempts: Sequence[Attempt]) -> list[Attempt]:

@@ -54,6 +54,16 @@ def test_a_commit_tells_what_began_and_how_long_it_took(workshop: Workshop) -> N
     assert 0 < runtime_s < 10
 
 
+def test_an_attempt_that_ended_with_its_session_is_told(workshop: Workshop) -> None:
+    told: list[Commit] = []
+    workshop.engine(options={"audiences": {"test": told.extend}})
+    gate = workshop.scripts["wait"] = Gate()
+    job = workshop.admit("wait")
+    eventually(lambda: gate.reached)
+    workshop.store.delete_session("default", "ses_a")
+    eventually(lambda: [(j.id, j.attempt) for commit in told for j in commit.ended] == [(job.id, 1)])
+
+
 def test_an_outlet_that_ends_tells_what_waits() -> None:
     told: list[Commit] = []
     outlet = Outlet("test", told.extend, lambda: None)
