@@ -57,8 +57,8 @@ class Member:
         eventually(self._is_frozen, PATIENCE_S, what=f"{self.name} freezes")
 
     def _is_frozen(self) -> bool:
-        found = os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT)
-        return found is not None and found.si_code == os.CLD_STOPPED
+        number, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
+        return number == self.pid and os.WIFSTOPPED(status)
 
     def dies_by_itself(self) -> None:
         """Wait until its failpoint has killed it."""
