@@ -34,6 +34,7 @@ class JobList(Page):
     state: Annotated[list[State], BeforeValidator(_states)] = Field(default_factory=list)
     sessionID: SessionId | None = None  # noqa: N815 - as OpenCode writes names
     batchID: Annotated[str, Field(max_length=256), AfterValidator(no_nul)] | None = None  # noqa: N815
+    ephemeral: bool = False
 
 
 class JobWait(Location):
@@ -51,6 +52,7 @@ def list_jobs(call: Caller, which: Annotated[JobList, Query()]) -> Response:
         states=frozenset(which.state),
         session_id=which.sessionID,
         batch_id=which.batchID,
+        ephemeral=which.ephemeral,
     )
     found, headers = cursors.page(
         call.means.store.jobs(call.tenant, query), which.limit, lambda job: (job.created, job.id), call.request

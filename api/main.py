@@ -23,7 +23,7 @@ from domain.settings import Settings
 from storage import redis_clients
 from storage.base import Store
 from storage.notices import NoticeReader, Notices
-from storage.sql import open_store
+from storage.opening import open_stores
 from tasks.doorbell import Doorbell
 
 THREADS = 64
@@ -40,7 +40,7 @@ def make_app() -> FastAPI:
     """
     settings = Settings()
     logs.configure(settings.log_level)
-    return create_app(settings, store=lambda: open_store(settings), bell=lambda: Doorbell(settings))
+    return create_app(settings, store=lambda: open_stores(settings), bell=lambda: Doorbell(settings))
 
 
 def create_app(settings: Settings, *, store: Callable[[], Store], bell: Callable[[], Bell]) -> FastAPI:

@@ -13,6 +13,7 @@ from api.document import body
 from api.replies import reply
 from api.shapes import MessageShape, SessionShape, StatusShape, message_shape, session_shape, status_shape
 from domain.errors import InvalidRequest
+from domain.ids import is_ephemeral
 from domain.requests.fields import LATEST, no_nul
 from domain.requests.sessions import CreateSession, ForkSession, UpdateSession
 from storage.base import SessionQuery
@@ -64,10 +65,11 @@ def create_session(call: Caller, where: Where, wanted: CreateBody) -> Response:
 @router.get("/session", response_model=list[SessionShape])
 def list_sessions(call: Caller, which: Annotated[SessionList, Query()]) -> Response:
     """List sessions, the latest updated first."""
-    if which.ephemeral:
-        raise InvalidRequest("ephemeral: ephemeral sessions are not available on this server yet", field="ephemeral")
     query = SessionQuery(
-        since=None if which.start is None else int(which.start), search=which.search or None, roots=which.roots
+        since=None if which.start is None else int(which.start),
+        search=which.search or None,
+        roots=which.roots,
+        ephemeral=which.ephemeral,
     )
     return _list(call, query, which)
 
@@ -107,7 +109,7 @@ def delete_session(call: Caller, session_id: SessionPath, where: Where) -> Respo
 def list_children(call: Caller, session_id: SessionPath, which: Annotated[ChildList, Query()]) -> Response:
     """List the sessions that name this one as their parent, the latest updated first."""
     call.means.store.session(call.tenant, session_id)
-    return _list(call, SessionQuery(parent_id=session_id), which)
+    return _list(call, SessionQuery(parent_id=session_id, ephemeral=is_ephemeral(session_id)), which)
 
 
 @router.post("/session/{sessionID}/fork", response_model=SessionShape, openapi_extra=body(ForkSession, required=False))

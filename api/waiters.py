@@ -11,6 +11,7 @@ from typing import TypeVar
 from fastapi import Request
 
 from domain.errors import JobNotFound, PromptqError, StoreUnavailable
+from domain.ids import is_ephemeral_job
 from domain.jobs import Job
 from storage.base import Store
 from storage.notices import Notice
@@ -103,8 +104,11 @@ class Waiters:
             else:
                 names = [name for name in self._woken if name in self._waiting]
             self._woken.clear()
-            for start in range(0, len(names), MOST_AT_ONCE):
-                await self._look(names[start : start + MOST_AT_ONCE])
+            # Apart, so that those of one keeper end though the other does not answer.
+            for kind in (False, True):
+                of_kind = [name for name in names if is_ephemeral_job(name[1]) is kind]
+                for start in range(0, len(of_kind), MOST_AT_ONCE):
+                    await self._look(of_kind[start : start + MOST_AT_ONCE])
 
     def _look_at(self, name: Name) -> None:
         self._woken.add(name)

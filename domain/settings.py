@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     lease: Annotated[float, Field(ge=1, le=3600)] = 30
     #: How long a worker that shuts down waits for its jobs before it gives them back.
     grace: Annotated[float, Field(ge=0, le=86_400)] = 30
+    #: How long an ephemeral session outlives its latest activity, if it was given no `ttl`.
+    ephemeral_ttl: Annotated[float, Field(ge=1, le=604_800)] = 3600
     #: Open jobs that one tenant may have.
     backlog: Annotated[int, Field(ge=1)] = 1_000_000
     #: Bytes of one request body.

@@ -19,7 +19,7 @@ from domain.errors import StoreIncompatible, StoreUnavailable
 from domain.settings import Settings
 from executors.registry import Executors
 from storage.notices import Notices
-from storage.sql import open_store
+from storage.opening import open_stores
 from tasks.broker import broker_url
 from tasks.doorbell import Doorbell
 from tasks.engine.engine import Engine
@@ -44,7 +44,7 @@ class EngineStep(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Open the store and start an engine on it, in this process."""
-        store = open_store(self._settings)
+        store = open_stores(self._settings)
         try:
             store.ready()
         except StoreUnavailable:

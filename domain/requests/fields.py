@@ -10,7 +10,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from domain.clock import Millis
 from domain.errors import InvalidRequest
-from domain.ids import EPHEMERAL_PREFIX, check_message_id, check_part_id, check_session_id, is_ephemeral
+from domain.ids import check_message_id, check_part_id, check_session_id
 
 T = TypeVar("T")
 
@@ -109,16 +109,3 @@ WorkspaceId = Annotated[
 #: Epoch milliseconds.
 Moment = Annotated[int, Field(ge=0, le=LATEST)]
 Count = Annotated[int, Field(ge=0, le=LATEST)]
-
-
-def check_durable(session_id: str, *, field: str = "sessionID") -> str:
-    """Accept the name of a durable session.
-
-    Raises:
-        InvalidRequest: it is an ephemeral one's.
-    """
-    if is_ephemeral(session_id):
-        raise InvalidRequest(
-            f"{field}: ephemeral sessions ({EPHEMERAL_PREFIX}…) are not available on this server yet", field=field
-        )
-    return session_id

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from domain.clock import millis
 from domain.errors import InvalidRequest
-from domain.ids import new_part_id
+from domain.ids import is_ephemeral, new_part_id
 from domain.messages import Part
 from domain.models import Catalog
 from domain.prompts import IfMissing, Prompt, WhenBusy
 from domain.record import Record
-from domain.requests.fields import Body, Count, Given, JsonObject, MessageId, Moment, Name, check_durable
+from domain.requests.fields import Body, Count, Given, JsonObject, MessageId, Moment, Name
 from domain.requests.parsing import check
 from domain.requests.parts import InputPart, content_of
 from domain.sameness import content_hash
@@ -130,11 +130,11 @@ class PromptRequest(Body):
             if_missing=self.ifMissing,
             directory=directory,
             workspace_id=workspace,
+            ttl_ms=millis(self.ttl) if self.ttl is not None else None,
         )
 
     def _check(self, session_id: str, terms: Terms) -> None:
-        check_durable(session_id)
-        if self.ttl is not None:
+        if self.ttl is not None and not is_ephemeral(session_id):
             raise InvalidRequest("ttl: only ephemeral sessions have one, and this one is durable", field="ttl")
         if self.noReply:
             for name in _JOB_FIELDS:
@@ -161,6 +161,8 @@ class PromptRequest(Body):
             "maxAttempts": self.maxAttempts,
         }
         content.pop("agent", None)
+        if self.ttl is not None:
+            content["ttl"] = self.ttl
         if self.notBefore is not None:
             content["notBefore"] = self.notBefore
         if self.expiresAt is not None:

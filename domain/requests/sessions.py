@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from domain.clock import millis
 from domain.errors import InvalidRequest
-from domain.ids import new_session_id
+from domain.ids import is_ephemeral, new_session_id
 from domain.models import Catalog
 from domain.requests.fields import (
     LATEST,
@@ -20,7 +21,6 @@ from domain.requests.fields import (
     SessionId,
     Title,
     WorkspaceId,
-    check_durable,
 )
 from domain.sessions import Creation
 
@@ -65,11 +65,13 @@ class CreateSession(Body):
             InvalidRequest: the fields do not fit each other, or ask for what this server does not have.
         """
         session_id = self._checked_id()
+        if self.ttl is not None and not is_ephemeral(session_id):
+            raise InvalidRequest("ttl: only ephemeral sessions have one, and this one is durable", field="ttl")
         model = None
         if self.model is not None:
             model = catalog.check(self.model.providerID, self.model.id)
         given = self.model_dump(exclude_unset=True)
-        for name in ("id", "ephemeral", "ttl", "ifExists", "workspaceID"):
+        for name in ("id", "ephemeral", "ifExists", "workspaceID"):
             given.pop(name, None)
         return Creation(
             session_id=session_id,
@@ -84,25 +86,18 @@ class CreateSession(Body):
             metadata=self.metadata,
             permission=given.get("permission"),
             on_failure=self.onFailure or "continue",
+            ttl_ms=millis(self.ttl) if self.ttl is not None else None,
             if_exists=self.ifExists,
         )
 
     def _checked_id(self) -> str:
-        if self.id is not None:
-            if self.ephemeral is False and self.id.startswith("ses_tmp_"):
-                raise InvalidRequest("id: 'ses_tmp_' names an ephemeral session, and ephemeral is false", field="id")
-            if self.ephemeral and not self.id.startswith("ses_tmp_"):
-                raise InvalidRequest("id: an ephemeral session's ID starts 'ses_tmp_'", field="id")
-            check_durable(self.id, field="id")
-        if self.ephemeral:
-            raise InvalidRequest(
-                "ephemeral: ephemeral sessions are not available on this server yet", field="ephemeral"
-            )
-        if self.ttl is not None:
-            raise InvalidRequest(
-                "ttl: only ephemeral sessions have one, and they are not available on this server yet", field="ttl"
-            )
-        return self.id or new_session_id()
+        if self.id is None:
+            return new_session_id(ephemeral=bool(self.ephemeral))
+        if self.ephemeral is False and is_ephemeral(self.id):
+            raise InvalidRequest("id: 'ses_tmp_' names an ephemeral session, and ephemeral is false", field="id")
+        if self.ephemeral and not is_ephemeral(self.id):
+            raise InvalidRequest("id: an ephemeral session's ID starts 'ses_tmp_'", field="id")
+        return self.id
 
 
 class SessionTimes(Body):
@@ -135,8 +130,7 @@ class ForkSession(Body):
     def creation(self, source_id: str) -> Creation:
         """Make what the store is asked: the same source and message again are the same fork.
 
-        Raises:
-            InvalidRequest: the ID is an ephemeral session's.
+        Without an ID the fork is of its source's kind; an ephemeral session is kept by forking it to a durable ID.
         """
-        session_id = check_durable(self.id, field="id") if self.id is not None else new_session_id()
+        session_id = self.id if self.id is not None else new_session_id(ephemeral=is_ephemeral(source_id))
         return Creation(session_id=session_id, given={"fork": {"source": source_id, "messageID": self.messageID}})

@@ -7,6 +7,7 @@ from typing import Any
 
 from domain import creation as creating
 from domain import lifecycle
+from domain.ephemeral import check_times
 from domain.errors import (
     BacklogFull,
     JobNotFound,
@@ -68,6 +69,7 @@ def admit(snapshot: Snapshot, prompt: Prompt, *, default_model: str, check_backl
             refuse_answers_name(prompt, snapshot.job(head_id))
         if snapshot.current.open_total and prompt.when_busy == "reject":
             raise SessionBusy(snapshot.session_id)
+    check_times(prompt, snapshot.now)
     if not prompt.no_reply:
         check_backlog()
     ended: tuple[Job, ...] = ()

@@ -185,23 +185,3 @@ def test_the_status_of_busy_sessions_is_told(api: Api) -> None:
     assert api.get("/session/status").json() == {"ses_a": {"type": "busy"}, "ses_b": {"type": "busy"}}
     api.worker.run()
     assert api.get("/session/status").json() == {}
-
-
-def test_ephemeral_sessions_are_refused_for_now(api: Api) -> None:
-    for body, field in (
-        ({"id": "ses_tmp_a"}, "id"),
-        ({"ephemeral": True}, "ephemeral"),
-        ({"id": "ses_a", "ephemeral": True}, "id"),
-        ({"id": "ses_tmp_a", "ephemeral": False}, "id"),
-        ({"id": "ses_a", "ttl": 60}, "ttl"),
-    ):
-        answer = api.post("/session", body)
-        assert (answer.status_code, answer.json()["field"]) == (400, field), body
-    assert "not available on this server yet" in api.post("/session", {"id": "ses_tmp_a"}).json()["message"]
-    assert api.post("/session/ses_tmp_a/prompt_async", a_prompt()).json()["field"] == "sessionID"
-    assert api.post("/session/ses_a/prompt_async", a_prompt(ttl=60)).json()["field"] == "ttl"
-    assert api.get("/session?ephemeral=true").status_code == 400
-    assert api.get("/session/ses_tmp_a").status_code == 404
-    api.post("/session", {"id": "ses_a"})
-    assert api.post("/session/ses_a/fork", {"id": "ses_tmp_a"}).json()["field"] == "id"
-    assert api.get("/session?ephemeral=false").status_code == 200
