@@ -19,10 +19,14 @@ from storage.sql.rows import JOB_COLUMNS, job_of
 from storage.sql.schema import job, message, session
 from storage.sql.transactions import Tx
 
-_recorded = sa.select(*JOB_COLUMNS).where(
-    job.c.tenant == sa.bindparam("tenant"),
-    job.c.session_id == sa.bindparam("session_id"),
-    job.c.incarnation == sa.bindparam("incarnation"),
+_recorded = (
+    sa.select(*JOB_COLUMNS)
+    .where(
+        job.c.tenant == sa.bindparam("tenant"),
+        job.c.session_id == sa.bindparam("session_id"),
+        job.c.incarnation == sa.bindparam("incarnation"),
+    )
+    .order_by(job.c.seq)
 )
 _delete_messages = message.delete().where(
     message.c.tenant == sa.bindparam("of_tenant"),
