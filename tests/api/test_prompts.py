@@ -149,7 +149,7 @@ def test_what_a_prompt_gives_is_kept_and_shown(api: Api) -> None:
         "metadata": {"mine": {"deep": [1, 2.5, None, "\u0000 is content here"]}},
         "parts": [{"id": "prt_1", "type": "text", "text": "look"}, picture],
     }
-    answer = api.post("/session/ses_a/prompt_async?directory=/work&workspace=wrk_1", body)
+    answer = api.post("/session/ses_a/prompt_async?directory=/srv&workspace=wrk_1", body)
     assert answer.status_code == 204, answer.text
     message = api.get("/session/ses_a/message/msg_1").json()
     assert message["info"]["model"] == {"providerID": "echo", "modelID": "echo", "variant": "high"}
@@ -162,7 +162,7 @@ def test_what_a_prompt_gives_is_kept_and_shown(api: Api) -> None:
     assert message["parts"][1].items() >= picture.items()
     assert message["parts"][1]["id"].startswith("prt_")
     session = api.get("/session/ses_a").json()
-    assert (session["directory"], session["workspaceID"]) == ("/work", "wrk_1")
+    assert (session["directory"], session["workspaceID"]) == ("/srv", "wrk_1")
     (claimed,) = api.worker.claim(1)
     assert claimed.prompt.detail["metadata"] == body["metadata"]
 
