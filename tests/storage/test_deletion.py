@@ -28,13 +28,13 @@ def test_deleting_a_session_cancels_its_open_jobs_and_removes_its_messages(
     assert worker.claim() == []
 
 
-@durable
 def test_cancelled_jobs_are_told_in_their_order_whichever_was_changed_last(store: Store, worker: Worker) -> None:
     jobs = [admit_job(store, priority=priority) for priority in (5, 5, 9)]
     worker.finish(worker.claim_one(), Outcome.RETURNED)
     assert [job.id for job in store.delete_session("default", "ses_a")] == [job.id for job in jobs]
 
 
+@durable
 def test_the_records_of_its_jobs_stay_without_content(store: Store, worker: Worker) -> None:
     failed = admit_job(store)
     worker.claim()
