@@ -30,7 +30,6 @@ TEXT = "The quick brown fox jumps over the lazy dog."
 PORTION = 50_000
 """Rows of one transaction, where they need not appear together."""
 
-_TAIL = "Benchmarked000"
 _SERIES = {
     "sqlite": "WITH RECURSIVE series(i) AS (SELECT :start UNION ALL SELECT i + 1 FROM series WHERE i + 1 < :stop)",
     "postgres": "WITH series AS (SELECT i FROM generate_series(CAST(:start AS bigint), :stop - 1) AS numbers(i))",
@@ -132,8 +131,9 @@ def _multiplication(kind: str, crowd: Crowd, template: Job) -> Callable[[int, in
     each = crowd.jobs // crowd.sessions
     open_each = 0 if crowd.answered else each
     values = {
-        "stamp": (int(time.time() * 1000) - crowd.jobs) * 4096 & ((1 << 48) - 1),
-        "tail": _TAIL,
+        # IDs from before the template's, a millisecond apart, that end as it does: no two crowds share one.
+        "stamp": int(template.id[4:16], 16) - crowd.jobs * 4096,
+        "tail": template.id[16:],
         "name": f"ses_{crowd.name}_",
         "sessions": crowd.sessions,
         "template_session": template.session_id,
