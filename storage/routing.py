@@ -36,7 +36,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 PAUSE_S = 3.0
-"""After a call that Redis did not answer, a worker leaves the ephemeral keeper alone for this long."""
+LONGEST_PAUSE_S = 30.0
+"""After a call that Redis did not answer, a worker leaves the ephemeral keeper alone for so long, and twice as long
+after the next: durable work must not wait for one time-out after the other."""
 
 NOTHING = Exchange((), (), (), ())
 NO_BEAT = Beat(frozenset(), frozenset())
@@ -59,6 +61,7 @@ class RoutingStore:
         self._lock = threading.Lock()
         self._again_at = 0.0
         self._away = False
+        self._pause_s = PAUSE_S
 
     def create_session(self, tenant: str, creation: Creation) -> tuple[Session, bool]:
         """See `Store.create_session`."""
@@ -279,7 +282,8 @@ class RoutingStore:
             answer = ask(self._ephemeral)
         except StoreUnavailable:
             with self._lock:
-                self._again_at = time.monotonic() + PAUSE_S
+                self._again_at = time.monotonic() + self._pause_s
+                self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
                 first, self._away = not self._away, True
             if first:
                 log.warning("ephemeral_keeper_unavailable")
@@ -287,5 +291,6 @@ class RoutingStore:
         if self._away:
             with self._lock:
                 self._away = False
+                self._pause_s = PAUSE_S
             log.info("ephemeral_keeper_answers_again")
         return answer

@@ -30,6 +30,7 @@ from domain.sameness import refuse_answers_name, same_prompt
 from domain.sessions import Creation, Session
 from storage.base import Branch
 from storage.sql import queue
+from storage.sql.prepared import Prepared
 from storage.sql.reading import find_message, find_prompt
 from storage.sql.rows import MESSAGE_COLUMNS, message_of, session_row
 from storage.sql.schema import OPEN, job, message, session
@@ -37,14 +38,16 @@ from storage.sql.transactions import Tx
 
 #: SQLAlchemy forgets how many rows an INSERT made unless it is told to keep the count.
 _claim_name = {
-    "sqlite": sqlite.insert(session).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
-    "postgresql": postgresql.insert(session).on_conflict_do_nothing().execution_options(preserve_rowcount=True),
+    "sqlite": Prepared(sqlite.insert(session).on_conflict_do_nothing(), session.c.keys()),
+    "postgresql": Prepared(postgresql.insert(session).on_conflict_do_nothing(), session.c.keys()),
 }
-_by_idempotency_key = sa.select(*MESSAGE_COLUMNS).where(
-    message.c.tenant == sa.bindparam("tenant"),
-    message.c.session_id == sa.bindparam("session_id"),
-    message.c.incarnation == sa.bindparam("incarnation"),
-    message.c.idempotency_key == sa.bindparam("key"),
+_by_idempotency_key = Prepared(
+    sa.select(*MESSAGE_COLUMNS).where(
+        message.c.tenant == sa.bindparam("tenant"),
+        message.c.session_id == sa.bindparam("session_id"),
+        message.c.incarnation == sa.bindparam("incarnation"),
+        message.c.idempotency_key == sa.bindparam("key"),
+    )
 )
 _count_open = sa.select(sa.func.count()).select_from(
     sa.select(sa.literal_column("1").label("one"))
@@ -112,7 +115,7 @@ def plant(tx: Tx, tenant: str, creation: Creation, branch: Branch) -> tuple[Sess
 
 def _insert_if_free(tx: Tx, value: Session) -> bool:
     statement = _claim_name[tx.connection.dialect.name]
-    return tx.execute(statement, session_row(value)).rowcount == 1
+    return statement.run(tx, session_row(value)) == 1
 
 
 def _find_or_create(
@@ -193,7 +196,7 @@ def _kept(tx: Tx, of: Session, prompt: Prompt) -> Message | None:
     if prompt.idempotency_key is None:
         return None
     scope = {"tenant": of.tenant, "session_id": of.id, "incarnation": of.incarnation, "key": prompt.idempotency_key}
-    row = tx.execute(_by_idempotency_key, scope).first()
+    row = _by_idempotency_key.first(tx, scope)
     return message_of(row) if row is not None else None
 
 

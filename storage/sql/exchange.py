@@ -7,7 +7,6 @@ sixtieth of what they cost one message by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,6 +18,7 @@ from domain.sessions import PRIORITIES, Session
 from storage.base import Beat, Exchange, Head
 from storage.sql import queue
 from storage.sql.ending import stop_behind
+from storage.sql.prepared import Prepared
 from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, job_of, message_of
 from storage.sql.schema import READY, RUNNING, job, message
 from storage.sql.transactions import Tx
@@ -27,17 +27,21 @@ MOST_LOOKS = 4
 """How often one exchange looks for heads while what it finds is overdue or held by others."""
 
 _RANKS = ", ".join(f"({rank})" for rank in range(PRIORITIES - 1, -1, -1))
-_ready_ranks = sa.text(
-    f"SELECT column1 FROM (VALUES {_RANKS}) AS ranks WHERE EXISTS (SELECT 1 FROM job"  # noqa: S608 - constants
-    f" WHERE {READY} AND suspect = :suspect AND rank = column1 AND ready_at <= :now)"
+_ready_ranks = Prepared(
+    sa.text(
+        f"SELECT column1 FROM (VALUES {_RANKS}) AS ranks WHERE EXISTS (SELECT 1 FROM job"  # noqa: S608 - constants
+        f" WHERE {READY} AND suspect = :suspect AND rank = column1 AND ready_at <= :now)"
+    )
 )
-_next_ready = sa.text(
-    "SELECT min(at) FROM (SELECT (SELECT ready_at FROM job"  # noqa: S608 - constants
-    f" WHERE {READY} AND suspect = kinds.column1 AND rank = ranks.column1 AND ready_at > :now"
-    " ORDER BY ready_at LIMIT 1) AS at"
-    f" FROM (VALUES {_RANKS}) AS ranks, (VALUES (0), (1)) AS kinds) AS nexts"
+_next_ready = Prepared(
+    sa.text(
+        "SELECT min(at) FROM (SELECT (SELECT ready_at FROM job"  # noqa: S608 - constants
+        f" WHERE {READY} AND suspect = kinds.column1 AND rank = ranks.column1 AND ready_at > :now"
+        " ORDER BY ready_at LIMIT 1) AS at"
+        f" FROM (VALUES {_RANKS}) AS ranks, (VALUES (0), (1)) AS kinds) AS nexts"
+    )
 )
-_peek = (
+_heads_of_rank = (
     sa.select(*JOB_COLUMNS)
     .where(
         sa.text(READY),
@@ -48,8 +52,9 @@ _peek = (
     .order_by(job.c.ready_at)
     .limit(sa.bindparam("most"))
 )
-_ready = _peek.with_for_update(skip_locked=True)
-_prompts = (
+_peek = Prepared(_heads_of_rank)
+_ready = Prepared(_heads_of_rank.with_for_update(skip_locked=True))
+_prompts = Prepared(
     sa.select(*MESSAGE_COLUMNS)
     .select_from(
         job.join(
@@ -103,7 +108,7 @@ def exchange(
     if slots > 0:
         claimed = _claim(tx, worker, slots, lease_ms, suspects, now, ended, locked)
         if len(claimed) < slots:
-            next_ready = tx.execute(_next_ready, {"now": now}).scalar_one()
+            next_ready = _next_ready.all(tx, {"now": now})[0][0]
     return Exchange(tuple(taken), tuple(fenced), tuple(ended), tuple(claimed), next_ready=next_ready, now=now)
 
 
@@ -192,13 +197,13 @@ def _claim(  # noqa: PLR0917 - one step of `exchange`
             break
     prompts = {}
     for tenant, ids in queue.by_tenant((each.tenant, each.id) for each in begun):
-        for row in tx.execute(_prompts, {"tenant": tenant, "ids": ids}).all():
+        for row in _prompts.all(tx, {"tenant": tenant, "ids": ids}):
             prompt = message_of(row)
             prompts[prompt.job_id] = prompt
     return [Claimed(each, prompts[each.id], sessions[each.tenant, each.session_id]) for each in begun]
 
 
-def _candidates(tx: Tx, slots: int, suspects: int, now: Millis, look: sa.Select[Any]) -> list[Job]:
+def _candidates(tx: Tx, slots: int, suspects: int, now: Millis, look: Prepared) -> list[Job]:
     """Find the ready heads that are next, the most urgent first, with at most so many suspects among them.
 
     One look a rank: in a single ordered scan the heads of a high rank that wait for a time would stand before all that
@@ -209,9 +214,9 @@ def _candidates(tx: Tx, slots: int, suspects: int, now: Millis, look: sa.Select[
         if most <= 0:
             continue
         missing = most
-        for (rank,) in tx.execute(_ready_ranks, {"suspect": suspect, "now": now}).all():
+        for (rank,) in _ready_ranks.all(tx, {"suspect": suspect, "now": now}):
             scope = {"suspect": suspect, "rank": rank, "now": now, "most": missing}
-            heads = [job_of(row) for row in tx.execute(look, scope).all()]
+            heads = [job_of(row) for row in look.all(tx, scope)]
             found += heads
             missing -= len(heads)
             if missing <= 0:
@@ -228,7 +233,7 @@ def ready_heads(tx: Tx, slots: int, suspects: int) -> list[Head]:
 
 def next_ready(tx: Tx) -> Millis | None:
     """Return when the next waiting head becomes ready. See `Store.next_ready`."""
-    at: Millis | None = tx.execute(_next_ready, {"now": tx.now()}).scalar_one()
+    at: Millis | None = _next_ready.all(tx, {"now": tx.now()})[0][0]
     return at
 
 

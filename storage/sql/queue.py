@@ -16,8 +16,13 @@ from domain.jobs import Job, State
 from domain.lifecycle import Change
 from domain.messages import Message
 from domain.sessions import Session
+from storage.sql.prepared import Prepared
 from storage.sql.rows import (
+    CLAIM_CHANGING,
+    JOB_CHANGING,
     JOB_COLUMNS,
+    QUEUE_CHANGING,
+    SESSION_CHANGING,
     SESSION_COLUMNS,
     claim_change,
     job_change,
@@ -27,7 +32,6 @@ from storage.sql.rows import (
     queue_change,
     session_change,
     session_of,
-    session_row,
 )
 from storage.sql.schema import OPEN, job, message, session
 from storage.sql.transactions import Tx
@@ -43,22 +47,27 @@ _job_scope = (
 _session_key = (session.c.tenant == sa.bindparam("key_tenant")) & (session.c.id == sa.bindparam("key_id"))
 _job_key = (job.c.tenant == sa.bindparam("key_tenant")) & (job.c.id == sa.bindparam("key_id"))
 
-_select_session = sa.select(*SESSION_COLUMNS).where(_session_key)
-_lock_session = _select_session.with_for_update()
-_select_sessions = sa.select(*SESSION_COLUMNS).where(
+_one_session = sa.select(*SESSION_COLUMNS).where(_session_key)
+_select_session = Prepared(_one_session)
+_lock_session = Prepared(_one_session.with_for_update())
+_some_sessions = sa.select(*SESSION_COLUMNS).where(
     session.c.tenant == sa.bindparam("tenant"), session.c.id.in_(sa.bindparam("ids", expanding=True))
 )
-_lock_sessions = _select_sessions.order_by(session.c.id).with_for_update()
-_lock_free_sessions = _select_sessions.order_by(session.c.id).with_for_update(skip_locked=True)
+_lock_sessions = Prepared(_some_sessions.order_by(session.c.id).with_for_update())
+_lock_free_sessions = Prepared(_some_sessions.order_by(session.c.id).with_for_update(skip_locked=True))
 
-_select_job = sa.select(*JOB_COLUMNS).where(_job_key)
-_lock_free_job = _select_job.with_for_update(skip_locked=True)
-_select_jobs = sa.select(*JOB_COLUMNS).where(
-    job.c.tenant == sa.bindparam("tenant"), job.c.id.in_(sa.bindparam("ids", expanding=True))
+_one_job = sa.select(*JOB_COLUMNS).where(_job_key)
+_select_job = Prepared(_one_job)
+_lock_free_job = Prepared(_one_job.with_for_update(skip_locked=True))
+_select_jobs = Prepared(
+    sa.select(*JOB_COLUMNS).where(
+        job.c.tenant == sa.bindparam("tenant"), job.c.id.in_(sa.bindparam("ids", expanding=True))
+    )
 )
-_open_jobs = sa.select(*JOB_COLUMNS).where(_job_scope, sa.text(OPEN)).order_by(job.c.seq)
-_jobs_behind = sa.select(*JOB_COLUMNS).where(_job_scope, sa.text(OPEN), job.c.seq > sa.bindparam("seq"))
-_head = _open_jobs.limit(1)
+_open = sa.select(*JOB_COLUMNS).where(_job_scope, sa.text(OPEN)).order_by(job.c.seq)
+_open_jobs = Prepared(_open)
+_jobs_behind = Prepared(_open.where(job.c.seq > sa.bindparam("seq")))
+_head = Prepared(_open.limit(1))
 
 _next = job.alias("next")
 _lowest = (
@@ -77,7 +86,7 @@ _lowest = (
 #: What a stamp is decided by.
 _HEAD_COLUMNS = (job.c.tenant, job.c.id, job.c.session_id, job.c.not_before, job.c.ready_at, job.c.rank)
 _HEAD_NAMES = tuple(column.name for column in _HEAD_COLUMNS)
-_heads = (
+_heads = Prepared(
     sa.select(*_HEAD_COLUMNS)
     .select_from(
         session.join(
@@ -95,14 +104,14 @@ _heads = (
     )
 )
 
-_insert_session = session.insert()
-_insert_job = job.insert()
-_insert_message = message.insert()
-#: What they set is named by the keys of their parameters.
-_update_session = session.update().where(_session_key)
-_update_job = job.update().where(_job_key)
-_stamp_job = job.update().where(_job_key).values(ready_at=sa.bindparam("new_ready_at"), rank=sa.bindparam("new_rank"))
-_mark_job = job.update().where(_job_key).values(cancel_requested=sa.bindparam("scope"))
+_insert_job = Prepared(job.insert(), job.c.keys())
+_insert_message = Prepared(message.insert(), message.c.keys())
+_update_session = Prepared(session.update().where(_session_key), SESSION_CHANGING)
+_update_queue = Prepared(session.update().where(_session_key), QUEUE_CHANGING)
+_update_job = Prepared(job.update().where(_job_key), JOB_CHANGING)
+_update_claim = Prepared(job.update().where(_job_key), CLAIM_CHANGING)
+_stamp_job = Prepared(job.update().where(_job_key), ("ready_at", "rank"))
+_mark_job = Prepared(job.update().where(_job_key), ("cancel_requested",))
 
 
 def load_session(tx: Tx, tenant: str, session_id: str, *, lock: bool) -> Session:
@@ -120,7 +129,7 @@ def load_session(tx: Tx, tenant: str, session_id: str, *, lock: bool) -> Session
 def find_session(tx: Tx, tenant: str, session_id: str, *, lock: bool) -> Session | None:
     """Load a session, or None."""
     statement = _lock_session if lock else _select_session
-    row = tx.execute(statement, {"key_tenant": tenant, "key_id": session_id}).first()
+    row = statement.first(tx, {"key_tenant": tenant, "key_id": session_id})
     return session_of(row) if row is not None else None
 
 
@@ -131,7 +140,7 @@ def lock_sessions(
     statement = _lock_free_sessions if skip_locked else _lock_sessions
     found = {}
     for tenant, ids in by_tenant(names):
-        for row in tx.execute(statement, {"tenant": tenant, "ids": ids}).all():
+        for row in statement.all(tx, {"tenant": tenant, "ids": ids}):
             locked = session_of(row)
             found[tenant, locked.id] = locked
     return found
@@ -148,31 +157,26 @@ def by_tenant(names: Iterable[tuple[str, str]]) -> Iterable[tuple[str, Sequence[
             yield tenant, ids[start : start + CHUNK]
 
 
-def insert_session(tx: Tx, value: Session) -> None:
-    """Insert a session whose name is known to be free."""
-    tx.execute(_insert_session, session_row(value))
-
-
 def save_session(tx: Tx, value: Session) -> None:
     """Update the row of a session that is locked."""
-    tx.execute(_update_session, session_change(value))
+    _update_session.run(tx, session_change(value))
 
 
 def save_queues(tx: Tx, values: Collection[Session]) -> None:
     """Update of locked sessions what a change to their queues changes."""
     if values:
-        tx.execute(_update_session, [queue_change(value) for value in values])
+        _update_queue.many(tx, [queue_change(value) for value in values])
 
 
 def find_job(tx: Tx, tenant: str, job_id: str) -> Job | None:
     """Load a job, or None."""
-    row = tx.execute(_select_job, {"key_tenant": tenant, "key_id": job_id}).first()
+    row = _select_job.first(tx, {"key_tenant": tenant, "key_id": job_id})
     return job_of(row) if row is not None else None
 
 
 def find_free_job(tx: Tx, tenant: str, job_id: str) -> Job | None:
     """Load a job and hold its row, or return None if somebody holds that: its worker, who is renewing its lease."""
-    row = tx.execute(_lock_free_job, {"key_tenant": tenant, "key_id": job_id}).first()
+    row = _lock_free_job.first(tx, {"key_tenant": tenant, "key_id": job_id})
     return job_of(row) if row is not None else None
 
 
@@ -180,7 +184,7 @@ def load_jobs(tx: Tx, names: Iterable[tuple[str, str]]) -> dict[str, Job]:
     """Load those of some (tenant, job ID) that exist, by job ID."""
     found = {}
     for tenant, ids in by_tenant(names):
-        for row in tx.execute(_select_jobs, {"tenant": tenant, "ids": ids}).all():
+        for row in _select_jobs.all(tx, {"tenant": tenant, "ids": ids}):
             loaded = job_of(row)
             found[loaded.id] = loaded
     return found
@@ -188,24 +192,24 @@ def load_jobs(tx: Tx, names: Iterable[tuple[str, str]]) -> dict[str, Job]:
 
 def open_jobs(tx: Tx, of: Session) -> list[Job]:
     """Load all open jobs of a session, in order."""
-    return [job_of(row) for row in tx.execute(_open_jobs, _scope(of)).all()]
+    return [job_of(row) for row in _open_jobs.all(tx, _scope(of))]
 
 
 def jobs_behind(tx: Tx, of: Session, seq: int) -> list[Job]:
     """Load the open jobs of a session that come after one."""
-    return [job_of(row) for row in tx.execute(_jobs_behind.order_by(job.c.seq), {**_scope(of), "seq": seq}).all()]
+    return [job_of(row) for row in _jobs_behind.all(tx, {**_scope(of), "seq": seq})]
 
 
 def find_head(tx: Tx, of: Session | Job) -> Job | None:
     """Load the open job of a session with the lowest sequence number."""
-    row = tx.execute(_head, _scope(of)).first()
+    row = _head.first(tx, _scope(of))
     return job_of(row) if row is not None else None
 
 
 def insert_jobs(tx: Tx, values: Collection[Job]) -> None:
     """Insert new jobs."""
     if values:
-        tx.execute(_insert_job, [job_row(value) for value in values])
+        _insert_job.many(tx, [job_row(value) for value in values])
 
 
 def save_jobs(tx: Tx, values: Collection[Job]) -> None:
@@ -216,15 +220,15 @@ def save_jobs(tx: Tx, values: Collection[Job]) -> None:
     """
     ordered = sorted(values, key=lambda value: (value.tenant, value.id))
     marks = [
-        {"key_tenant": value.tenant, "key_id": value.id, "scope": str(value.cancel_requested)}
+        {"key_tenant": value.tenant, "key_id": value.id, "cancel_requested": str(value.cancel_requested)}
         for value in ordered
         if value.state is State.RUNNING
     ]
     changes = [job_change(value) for value in ordered if value.state is not State.RUNNING]
     if marks:
-        tx.execute(_mark_job, marks)
+        _mark_job.many(tx, marks)
     if changes:
-        tx.execute(_update_job, changes)
+        _update_job.many(tx, changes)
 
 
 def save_claims(tx: Tx, values: Collection[Job]) -> None:
@@ -233,7 +237,7 @@ def save_claims(tx: Tx, values: Collection[Job]) -> None:
     An update costs what it names: SQLite writes the entries of every index over a named column anew.
     """
     if values:
-        tx.execute(_update_job, [claim_change(value) for value in values])
+        _update_claim.many(tx, [claim_change(value) for value in values])
 
 
 def save_change(tx: Tx, change: Change) -> None:
@@ -246,7 +250,7 @@ def save_change(tx: Tx, change: Change) -> None:
 def insert_messages(tx: Tx, values: Collection[Message]) -> None:
     """Insert new messages."""
     if values:
-        tx.execute(_insert_message, [message_row(value) for value in values])
+        _insert_message.many(tx, [message_row(value) for value in values])
 
 
 def stamp_heads(tx: Tx, sessions: Collection[Session], now: Millis) -> int:
@@ -260,15 +264,15 @@ def stamp_heads(tx: Tx, sessions: Collection[Session], now: Millis) -> int:
     by_name = {(value.tenant, value.id): value for value in sessions}
     stamps = []
     for tenant, ids in by_tenant(busy):
-        for row in tx.execute(_heads, {"tenant": tenant, "ids": ids}).all():
+        for row in _heads.all(tx, {"tenant": tenant, "ids": ids}):
             head = Job.revive(dict(zip(_HEAD_NAMES, row, strict=True)))  # of which no more is looked at
             stamped = lifecycle.stamp(by_name[head.tenant, head.session_id], head, now)
             if stamped is not head:
                 stamps.append(stamped)
     if stamps:
-        tx.execute(
-            _stamp_job,
-            [{"key_tenant": v.tenant, "key_id": v.id, "new_ready_at": v.ready_at, "new_rank": v.rank} for v in stamps],
+        _stamp_job.many(
+            tx,
+            [{"key_tenant": v.tenant, "key_id": v.id, "ready_at": v.ready_at, "rank": v.rank} for v in stamps],
         )
     return len(stamps)
 

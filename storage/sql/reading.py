@@ -14,6 +14,7 @@ from domain.messages import Message, Turn
 from domain.sessions import Session
 from storage.base import Branch, JobQuery, SessionQuery
 from storage.sql import queue
+from storage.sql.prepared import Prepared
 from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, SESSION_COLUMNS, job_of, message_of, session_of
 from storage.sql.schema import STAMPED, job, message, session
 from storage.sql.transactions import Tx
@@ -26,16 +27,18 @@ _scope = (
 _messages = sa.select(*MESSAGE_COLUMNS).where(_scope).order_by(message.c.seq, message.c.role)
 _latest = sa.select(*MESSAGE_COLUMNS).where(_scope).order_by(message.c.seq.desc(), message.c.role.desc())
 _messages_below = _messages.where(message.c.seq < sa.bindparam("below"))
-_message = sa.select(*MESSAGE_COLUMNS).where(_scope, message.c.id == sa.bindparam("id"))
-_in_turn = sa.select(*MESSAGE_COLUMNS).where(
-    _scope, message.c.seq == sa.bindparam("seq"), message.c.role == sa.bindparam("role")
+_message = Prepared(sa.select(*MESSAGE_COLUMNS).where(_scope, message.c.id == sa.bindparam("id")))
+_in_turn = Prepared(
+    sa.select(*MESSAGE_COLUMNS).where(
+        _scope, message.c.seq == sa.bindparam("seq"), message.c.role == sa.bindparam("role")
+    )
 )
 _stamped_heads = sa.select(*JOB_COLUMNS).where(job.c.tenant == sa.bindparam("tenant"), sa.text(STAMPED))
 
 
 def find_message(tx: Tx, of: Session, message_id: str) -> Message | None:
     """Find a message of a session by its ID."""
-    row = tx.execute(_message, {**_key(of), "id": message_id}).first()
+    row = _message.first(tx, {**_key(of), "id": message_id})
     return message_of(row) if row is not None else None
 
 
@@ -50,7 +53,7 @@ def find_answer(tx: Tx, tenant: str, session_id: str, incarnation: int, seq: int
 
 
 def _in(tx: Tx, key: dict[str, Any], seq: int, role: int) -> Message | None:
-    row = tx.execute(_in_turn, {**key, "seq": seq, "role": role}).first()
+    row = _in_turn.first(tx, {**key, "seq": seq, "role": role})
     return message_of(row) if row is not None else None
 
 

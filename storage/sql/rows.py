@@ -50,6 +50,24 @@ JOB_CHANGING = (
     "suspect",
 )
 
+#: What a claim changes of a job.
+CLAIM_CHANGING = (
+    "state",
+    "attempt",
+    "worker",
+    "lease_until",
+    "renewed",
+    "assistant_id",
+    "started",
+    "attempt_started",
+)
+
+#: What may change of a session, and what a change to its queue changes.
+SESSION_CHANGING = tuple(
+    column.name for column in SESSION_COLUMNS if column.name not in {"tenant", "id", "incarnation", "created"}
+)
+QUEUE_CHANGING = ("seq", "updated", "open", "usage", "cost")
+
 Row = Sequence[Any] | sa.Row[Any]
 
 

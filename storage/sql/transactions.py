@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import exc
 
 from domain.clock import Clock, Millis
 from domain.errors import PromptqError, StoreUnavailable
+from storage.sql.prepared import Prepared
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ class Tx:
     def __init__(self, connection: sa.Connection, clock: Clock | None) -> None:
         self.connection = connection
         self.execute = connection.execute
+        #: The driver's own connection, for `storage.sql.prepared`.
+        self.driver: Any = connection.connection.driver_connection
         self._clock = clock
 
     def now(self) -> Millis:
@@ -39,10 +42,11 @@ class Tx:
         """
         if self._clock is not None:
             return self._clock()
-        return int(self.connection.execute(_CLOCK).scalar_one())
+        (now,) = _CLOCK.all(self, {})[0]
+        return int(now)
 
 
-_CLOCK = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+_CLOCK = Prepared(sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)\\:\\:bigint"))
 
 
 class Transactions(Protocol):

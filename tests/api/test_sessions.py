@@ -63,10 +63,10 @@ def test_a_session_keeps_its_place_permission_and_parent(api: Api) -> None:
     rules = [{"permission": "bash", "pattern": "*", "action": "deny"}]
     api.post("/session", {"id": "ses_p"})
     answer = api.post(
-        "/session?directory=/work&workspace=wrk_1", {"id": "ses_a", "parentID": "ses_p", "permission": rules}
+        "/session?directory=/srv/repo&workspace=wrk_1", {"id": "ses_a", "parentID": "ses_p", "permission": rules}
     )
     assert answer.json()["permission"] == rules
-    assert answer.json()["directory"] == "/work"
+    assert answer.json()["directory"] == "/srv/repo"
     assert answer.json()["workspaceID"] == "wrk_1"
     assert [child["id"] for child in api.get("/session/ses_p/children").json()] == ["ses_a"]
     assert [root["id"] for root in api.get("/session?roots=true").json()] == ["ses_p"]

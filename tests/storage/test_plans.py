@@ -5,9 +5,11 @@ bound values that it does not know (the generic plan of a prepared statement).
 """
 
 import re
+import sqlite3
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar, Self
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -17,26 +19,67 @@ from storage.sql.store import SqlStore
 from tests.storage.actors import Worker, admit, admit_job, create, held
 from tests.support.keepers import Keeper
 
-MOSTLY_READ = re.compile(r"^(SELECT|UPDATE|DELETE)\b")
-
 
 class Sent:
-    """The statements that are sent on any engine while it listens, each with the first parameters it was sent with."""
+    """The statements that the store sends while it listens, each with parameters that it was sent with."""
 
     def __init__(self) -> None:
         self.statements: dict[str, Any] = {}
 
-    def __call__(self, _connection: Any, _cursor: Any, sql: str, parameters: Any, _context: Any, many: bool) -> None:
-        if (MOSTLY_READ.match(sql) and " FROM " in sql.replace("\n", " ")) or sql.startswith(("UPDATE", "DELETE")):
-            self.statements.setdefault(sql, parameters[0] if many else parameters)
+    def note(self, sql: str, parameters: Any) -> None:
+        if sql.startswith(("UPDATE", "DELETE")) or (sql.startswith("SELECT") and " FROM " in sql.replace("\n", " ")):
+            self.statements.setdefault(sql, parameters)
+
+
+class SqliteCursor(sqlite3.Cursor):
+    """A cursor that notes what it is given."""
+
+    sent: ClassVar[Sent]
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Self:
+        self.sent.note(sql, parameters)
+        return super().execute(sql, parameters)
+
+    def executemany(self, sql: str, rows: Any, /) -> Self:
+        self.sent.note(sql, rows[0])
+        return super().executemany(sql, rows)
+
+
+class SqliteConnection(sqlite3.Connection):
+    """A connection of such cursors."""
+
+    def cursor(self, factory: Any = None) -> Any:
+        return super().cursor(factory or SqliteCursor)
+
+
+class PostgresCursor(psycopg.Cursor[Any]):
+    """A cursor that notes what it is given."""
+
+    sent: ClassVar[Sent]
+
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Self:
+        self.sent.note(query, params)
+        return super().execute(query, params, **options)
+
+    def executemany(self, query: Any, params_seq: Any, **options: Any) -> None:
+        self.sent.note(query, params_seq[0])
+        super().executemany(query, params_seq, **options)
+
+
+def _noting(dialect: sa.Dialect, _record: object, _arguments: object, parameters: dict[str, Any]) -> None:
+    if dialect.name == "sqlite":
+        parameters["factory"] = SqliteConnection
+    else:
+        parameters["cursor_factory"] = PostgresCursor
 
 
 @pytest.fixture
 def sent() -> Iterator[Sent]:
     listener = Sent()
-    sa.event.listen(sa.Engine, "before_cursor_execute", listener)
+    SqliteCursor.sent = PostgresCursor.sent = listener
+    sa.event.listen(sa.Engine, "do_connect", _noting)
     yield listener
-    sa.event.remove(sa.Engine, "before_cursor_execute", listener)
+    sa.event.remove(sa.Engine, "do_connect", _noting)
 
 
 def live_a_little(store: SqlStore) -> None:
@@ -75,7 +118,7 @@ def live_a_little(store: SqlStore) -> None:
 
 
 @pytest.mark.parametrize("keeper", ["sqlite"], indirect=True)
-def test_no_statement_on_sqlite_reads_a_whole_table(keeper: Keeper, store: SqlStore, sent: Sent) -> None:
+def test_no_statement_on_sqlite_reads_a_whole_table(keeper: Keeper, sent: Sent, store: SqlStore) -> None:
     live_a_little(store)
     assert len(sent.statements) > 25, "the statements were seen"
     engine = sa.create_engine(keeper.url or "")
@@ -98,7 +141,7 @@ def test_no_statement_on_sqlite_reads_a_whole_table(keeper: Keeper, store: SqlSt
 
 @pytest.mark.parametrize("keeper", ["sqlite"], indirect=True)
 def test_the_next_head_on_sqlite_is_found_among_the_open_jobs_alone(
-    store: SqlStore, sent: Sent, keeper: Keeper
+    sent: Sent, store: SqlStore, keeper: Keeper
 ) -> None:
     live_a_little(store)
     heads = next(statement for statement in sent.statements if "AS next" in statement)
@@ -110,7 +153,7 @@ def test_the_next_head_on_sqlite_is_found_among_the_open_jobs_alone(
 
 
 @pytest.mark.parametrize("keeper", ["postgres"], indirect=True)
-def test_no_statement_on_postgres_needs_a_whole_table(keeper: Keeper, store: SqlStore, sent: Sent) -> None:
+def test_no_statement_on_postgres_needs_a_whole_table(keeper: Keeper, sent: Sent, store: SqlStore) -> None:
     live_a_little(store)
     assert len(sent.statements) > 25, "the statements were seen"
     engine = sa.create_engine(keeper.url or "")
@@ -147,4 +190,6 @@ def _numbered(statement: str, parameters: Any) -> tuple[str, list[str]]:
 def _literal(value: object) -> str:
     if value is None:
         return "NULL"
+    if isinstance(value, list):
+        return f"ARRAY[{', '.join(map(_literal, value))}]"
     return str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
