@@ -69,39 +69,19 @@ _open_jobs = Prepared(_open)
 _jobs_behind = Prepared(_open.where(job.c.seq > sa.bindparam("seq")))
 _head = Prepared(_open.limit(1))
 
-_next = job.alias("next")
-_lowest = (
-    sa.select(_next.c.seq)
-    .where(
-        _next.c.tenant == session.c.tenant,
-        _next.c.session_id == session.c.id,
-        _next.c.incarnation == session.c.incarnation,
-        sa.text("next.state IN ('queued', 'running')"),
-    )
-    .order_by(_next.c.seq)
-    .limit(1)
-    .correlate(session)
-    .scalar_subquery()
-)
 #: What a stamp is decided by.
-_HEAD_COLUMNS = (job.c.tenant, job.c.id, job.c.session_id, job.c.not_before, job.c.ready_at, job.c.rank)
-_HEAD_NAMES = tuple(column.name for column in _HEAD_COLUMNS)
+_HEAD_NAMES = ("tenant", "id", "session_id", "not_before", "ready_at", "rank")
+#: CROSS JOIN is INNER JOIN, but that SQLite keeps the order: left to itself it may walk all open jobs of the tenant.
 _heads = Prepared(
-    sa.select(*_HEAD_COLUMNS)
-    .select_from(
-        session.join(
-            job,
-            (job.c.tenant == session.c.tenant)
-            & (job.c.session_id == session.c.id)
-            & (job.c.incarnation == session.c.incarnation)
-            & (job.c.seq == _lowest),
-        )
-    )
-    .where(
-        session.c.tenant == sa.bindparam("tenant"),
-        session.c.id.in_(sa.bindparam("ids", expanding=True)),
-        sa.text("job.state IN ('queued', 'running')"),
-    )
+    sa.text(
+        f"SELECT {', '.join(f'job.{name}' for name in _HEAD_NAMES)}"  # noqa: S608 - constants
+        " FROM session CROSS JOIN job WHERE session.tenant = :tenant AND session.id IN :ids"
+        " AND job.tenant = session.tenant AND job.session_id = session.id AND job.incarnation = session.incarnation"
+        " AND job.state IN ('queued', 'running') AND job.seq = (SELECT next.seq FROM job AS next"
+        " WHERE next.tenant = session.tenant AND next.session_id = session.id"
+        " AND next.incarnation = session.incarnation AND next.state IN ('queued', 'running')"
+        " ORDER BY next.seq LIMIT 1)"
+    ).bindparams(sa.bindparam("ids", expanding=True))
 )
 
 _insert_job = Prepared(job.insert(), job.c.keys())

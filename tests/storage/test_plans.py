@@ -149,6 +149,8 @@ def test_the_next_head_on_sqlite_is_found_among_the_open_jobs_alone(
     with engine.connect() as connection:
         plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {heads}", sent.statements[heads])]
     engine.dispose()
+    # From the session, not from all the open jobs of its tenant.
+    assert plan[0].startswith("SEARCH session USING INDEX sqlite_autoindex_session_1"), plan
     assert any(step.startswith("SEARCH next USING") and "job_open" in step for step in plan), plan
 
 
