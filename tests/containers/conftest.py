@@ -1,3 +1,6 @@
+import fcntl
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +12,21 @@ from tests.containers.stack import Stack
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> BuiltImage:
-    """The image's packages, installed by the Dockerfile's commands. Takes a quarter of a minute, and a network."""
-    built = BuiltImage(tmp_path_factory.mktemp("image"))
-    built.build()
+    """The image's packages, installed by the Dockerfile's commands: once a run, by the worker that first needs it.
+
+    Takes a quarter of a minute, and a network.
+    """
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    directory, done = run / "image", run / "image.built"
+    built = BuiltImage(directory)
+    with (run / "image.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+            built.build()
+            done.touch()
     return built
 
 

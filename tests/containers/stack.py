@@ -47,7 +47,7 @@ class Stack:
         self._image_path = f"{image.programs}:{self._stand_ins()}:{postgres_keeper.find_programs()}:/usr/bin:/bin"
 
     def start(self) -> None:
-        """Start all services, each when what it depends on is as far as the file says."""
+        """Start all services, each when what it depends on is as far as the file says; wait until all are healthy."""
         self.working_directory.mkdir()
         while waiting := [name for name in self.services if name not in self.started]:
             ready = [name for name in waiting if set(self._conditions(name)) <= set(self.started)]
@@ -57,6 +57,9 @@ class Stack:
                     self._await(other, condition)
                 self._start(name)
                 self.started.append(name)
+        for name in self.started:
+            if "healthcheck" in self.services[name]:
+                self._await(name, "service_healthy")
 
     def is_healthy(self, name: str) -> bool:
         """Run the health check of a service once, as long as it may take."""
