@@ -29,8 +29,9 @@ MOST_LOOKS = 4
 _RANKS = ", ".join(f"({rank})" for rank in range(PRIORITIES - 1, -1, -1))
 _ready_ranks = Prepared(
     sa.text(
-        f"SELECT column1 FROM (VALUES {_RANKS}) AS ranks WHERE EXISTS (SELECT 1 FROM job"  # noqa: S608 - constants
-        f" WHERE {READY} AND suspect = :suspect AND rank = column1 AND ready_at <= :now)"
+        # Not EXISTS: Postgres makes a join of that, and may read all ready heads for it.
+        f"SELECT column1 FROM (VALUES {_RANKS}) AS ranks WHERE (SELECT 1 FROM job"  # noqa: S608 - constants
+        f" WHERE {READY} AND suspect = :suspect AND rank = column1 AND ready_at <= :now LIMIT 1) IS NOT NULL"
     )
 )
 _next_ready = Prepared(
@@ -54,20 +55,28 @@ _heads_of_rank = (
 )
 _peek = Prepared(_heads_of_rank)
 _ready = Prepared(_heads_of_rank.with_for_update(skip_locked=True))
-_prompts = Prepared(
-    sa.select(*MESSAGE_COLUMNS)
-    .select_from(
-        job.join(
-            message,
-            (message.c.tenant == job.c.tenant)
-            & (message.c.session_id == job.c.session_id)
-            & (message.c.incarnation == job.c.incarnation)
-            & (message.c.seq == job.c.seq)
-            & (message.c.role == 0),
-        )
-    )
-    .where(job.c.tenant == sa.bindparam("tenant"), job.c.id.in_(sa.bindparam("ids", expanding=True)))
+_PROMPT = (
+    "SELECT {} FROM message WHERE message.tenant = job.tenant AND message.session_id = job.session_id"
+    " AND message.incarnation = job.incarnation AND message.seq = job.seq AND message.role = 0 LIMIT 1"
 )
+_PROMPT_COLUMNS = ", ".join(f"message.{column.name}" for column in MESSAGE_COLUMNS)
+#: From each job to its prompt: see `storage.sql.queue` on the order.
+_prompts = {
+    "sqlite": Prepared(
+        sa.text(
+            f"SELECT {_PROMPT_COLUMNS} FROM job CROSS JOIN message"  # noqa: S608 - constants
+            " WHERE job.tenant = :tenant AND job.id IN :ids AND message.tenant = job.tenant"
+            " AND message.session_id = job.session_id AND message.incarnation = job.incarnation"
+            " AND message.seq = job.seq AND message.role = 0"
+        ).bindparams(sa.bindparam("ids", expanding=True))
+    ),
+    "postgresql": Prepared(
+        sa.text(
+            f"SELECT prompt.* FROM job CROSS JOIN LATERAL ({_PROMPT.format(_PROMPT_COLUMNS)}) AS prompt"  # noqa: S608
+            " WHERE job.tenant = :tenant AND job.id IN :ids"
+        ).bindparams(sa.bindparam("ids", expanding=True))
+    ),
+}
 _held = (
     (job.c.tenant == sa.bindparam("tenant_is"))
     # The key finds the rows; the number keeps an attempt that is over from renewing the one after it.
@@ -197,7 +206,7 @@ def _claim(  # noqa: PLR0917 - one step of `exchange`
             break
     prompts = {}
     for tenant, ids in queue.by_tenant((each.tenant, each.id) for each in begun):
-        for row in _prompts.all(tx, {"tenant": tenant, "ids": ids}):
+        for row in _prompts[tx.connection.dialect.name].all(tx, {"tenant": tenant, "ids": ids}):
             prompt = message_of(row)
             prompts[prompt.job_id] = prompt
     return [Claimed(each, prompts[each.id], sessions[each.tenant, each.session_id]) for each in begun]
