@@ -20,7 +20,7 @@ from storage.sql import queue
 from storage.sql.ending import stop_behind
 from storage.sql.prepared import Prepared
 from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, job_of, message_of
-from storage.sql.schema import READY, RUNNING, job, message
+from storage.sql.schema import READY, RUNNING, job
 from storage.sql.transactions import Tx
 
 MOST_LOOKS = 4
