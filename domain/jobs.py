@@ -64,7 +64,7 @@ class CancelScope(StrEnum):
 class Failure(Record):
     """Why an attempt or a job did not succeed."""
 
-    #: A stable word: `worker_lost`, `timeout`, `provider_error`, `internal_error`, `session_stopped`, …
+    #: A stable word: `worker_lost`, `timeout`, `provider_error`, `internal_error`, `cancelled`, `expired`, …
     code: str
     #: For people. A model's own words may be in it, so it counts as content.
     message: str

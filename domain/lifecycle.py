@@ -34,6 +34,9 @@ SUSPECT_WINDOW_MS: Millis = 2_000
 STOPPED = "an earlier prompt of the session did not succeed"
 """Why a prompt was cancelled behind another, where `onFailure` is "stop"."""
 
+INTERRUPTED = "interrupted by a later prompt"
+"""Why a prompt was cancelled by another, whose `whenBusy` is "interrupt"."""
+
 MOST_LOSSES = 10
 """A job that lost this many workers fails, whoever is to blame."""
 
@@ -175,7 +178,7 @@ def finish(session: Session, job: Job, finished: Finished, now: Millis, *, jitte
             if charged.charges >= job.max_attempts:
                 return _end(session, charged, State.FAILED, now, end)
             wait = retry.delay(charged.charges, jitter, end.retry_after_ms)
-            return _requeue(session, charged, end.outcome, now, wait)
+            return _requeue(_spent(session, end), charged, end.outcome, now, wait)
         case Outcome.RETURNED | Outcome.LOST:
             return _interrupted(session, job, Outcome.RETURNED, now, end)
 
@@ -207,7 +210,7 @@ def _interrupted(session: Session, job: Job, outcome: Outcome, now: Millis, end:
     if job.max_attempts == 1:
         left = end or AttemptEnd(outcome)
         return _end(session, job, State.FAILED, now, left.evolve(outcome=outcome, failure=_worker_lost(job)))
-    return _requeue(session, job, outcome, now, 0)
+    return _requeue(_spent(session, end), job, outcome, now, 0)
 
 
 def _worker_lost(job: Job) -> Failure:
@@ -299,13 +302,18 @@ def _requeue(session: Session, job: Job, outcome: Outcome, now: Millis, wait: Mi
 def _end(session: Session, job: Job, state: State, now: Millis, end: AttemptEnd) -> Change:
     """Bring an open job to its terminal state, with its assistant message."""
     ended = _terminal(job, state, now, end)
-    after = session.opened(job.priority, -1).evolve(updated=now)
-    if end.usage is not None:
-        after = after.evolve(usage=session.usage.plus(end.usage))
-    if end.cost is not None:
-        after = after.evolve(cost=session.cost + end.cost)
+    after = _spent(session, end).opened(job.priority, -1).evolve(updated=now)
     answer = answer_of(session, ended, end, now)
     return Change(after, (ended.evolve(assistant_id=answer.id),), (answer,))
+
+
+def _spent(session: Session, end: AttemptEnd | None) -> Session:
+    """Count what an attempt used, whether or not its job goes on: the provider has counted it."""
+    if end is not None and end.usage is not None:
+        session = session.evolve(usage=session.usage.plus(end.usage))
+    if end is not None and end.cost is not None:
+        session = session.evolve(cost=session.cost + end.cost)
+    return session
 
 
 def _terminal(job: Job, state: State, now: Millis, end: AttemptEnd | None) -> Job:

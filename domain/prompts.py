@@ -70,7 +70,7 @@ class Admission(Record):
     message: Message
     #: None for `noReply`, and for a repeat of a job whose record is past retention (`message.job_id` still names it).
     job: Job | None
-    #: Jobs that this admission ended (`whenBusy: "interrupt"`, and heads found expired).
+    #: Jobs that this admission ended (`whenBusy: "interrupt"`).
     ended: tuple[Job, ...] = ()
     #: Running jobs that it asked to end.
     interrupted: tuple[Job, ...] = ()

@@ -75,9 +75,7 @@ def admit(snapshot: Snapshot, prompt: Prompt, *, default_model: str, check_backl
     ended: tuple[Job, ...] = ()
     interrupted: tuple[Job, ...] = ()
     if snapshot.current.open_total and prompt.when_busy == "interrupt":
-        change = lifecycle.cancel_all(
-            snapshot.current, snapshot.open_jobs(), snapshot.now, why="interrupted by a later prompt"
-        )
+        change = lifecycle.cancel_all(snapshot.current, snapshot.open_jobs(), snapshot.now, why=lifecycle.INTERRUPTED)
         snapshot.apply(change)
         ended = tuple(job for job in change.jobs if not job.state.is_open)
         interrupted = tuple(job for job in change.jobs if job.state is State.RUNNING)

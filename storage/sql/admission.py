@@ -201,7 +201,7 @@ def _kept(tx: Tx, of: Session, prompt: Prompt) -> Message | None:
 
 
 def _interrupt(tx: Tx, found: Session, now: Millis) -> tuple[Session, tuple[Job, ...], tuple[Job, ...]]:
-    change = lifecycle.cancel_all(found, queue.open_jobs(tx, found), now, why="interrupted by a later prompt")
+    change = lifecycle.cancel_all(found, queue.open_jobs(tx, found), now, why=lifecycle.INTERRUPTED)
     queue.save_jobs(tx, change.jobs)
     queue.insert_messages(tx, change.messages)
     ended = tuple(each for each in change.jobs if not each.state.is_open)

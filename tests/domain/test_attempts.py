@@ -116,3 +116,10 @@ def test_an_end_that_is_committed_before_the_worker_saw_the_cancellation_stands(
     session, job = running(a_session())
     (job,) = lifecycle.cancel(session, job, NOW, scope=CancelScope.JOB).jobs
     assert finish(session, job, outcome).jobs[0].state is state
+
+
+def test_what_a_repeated_attempt_used_counts_for_its_session() -> None:
+    session, job = running(a_session())
+    change = finish(session, job, Outcome.TRANSIENT, usage=Usage(3, 4), cost=0.5)
+    assert change.jobs[0].state is State.QUEUED
+    assert (change.session.usage, change.session.cost) == (Usage(3, 4), 0.5)
