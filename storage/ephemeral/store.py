@@ -17,6 +17,7 @@ from domain.prompts import Admission, Prompt
 from domain.sessions import Creation, Session
 from storage.base import Beat, Branch, Cancelling, Exchange, Head, JobQuery, Reconciled, SessionQuery
 from storage.ephemeral import changes, exchange, reading, upkeep
+from storage.ephemeral.inspection import inspect
 from storage.ephemeral.keys import Keys
 from storage.ephemeral.snapshots import Snapshot, Snapshots
 
@@ -53,6 +54,7 @@ class EphemeralStore:
         self._default_model = default_model
         self._backlog = backlog
         self._jitter = jitter
+        self._is_inspected = False
 
     def create_session(self, tenant: str, creation: Creation) -> tuple[Session, bool]:
         """See `Store.create_session`."""
@@ -265,6 +267,9 @@ class EphemeralStore:
 
     def _change(self, tenant: str, session_id: str, work: Callable[[Snapshot], T]) -> T:
         with answering():
+            if not self._is_inspected:
+                inspect(self._client)
+                self._is_inspected = True
             return self._snapshots.change((tenant, session_id), work)
 
     def _session_of(self, tenant: str, job_id: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from domain.errors import SessionNotFound
+from domain.errors import SessionNotFound, StoreUnavailable
 from domain.jobs import Outcome
 from domain.sessions import Creation
 from storage import redis_clients
@@ -126,3 +126,29 @@ def test_what_a_worker_finishes_after_the_session_is_gone_is_fenced(
     client.flushall()
     assert len(worker.finish(job, Outcome.SUCCEEDED).fenced) == 1
     assert list(client.scan_iter()) == []
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_a_redis_that_evicts_is_refused_until_it_does_not(
+    store: EphemeralStore, client: redis.Redis, policy: str
+) -> None:
+    client.config_set("maxmemory-policy", policy)
+    try:
+        with pytest.raises(StoreUnavailable, match=f"evicts keys.*{policy}"):
+            admit(store, "ses_tmp_a", MARKER)
+        assert list(client.scan_iter()) == []
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+    assert admit(store, "ses_tmp_a", MARKER).session_created
+
+
+def test_a_redis_that_writes_to_disk_is_warned_about(
+    store: EphemeralStore, client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.config_set("save", "3600 1")
+    try:
+        admit(store, "ses_tmp_a", MARKER)
+        admit(store, "ses_tmp_a", MARKER)
+    finally:
+        client.config_set("save", "")
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["redis_persists"]
