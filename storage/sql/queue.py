@@ -71,18 +71,31 @@ _head = Prepared(_open.limit(1))
 
 #: What a stamp is decided by.
 _HEAD_NAMES = ("tenant", "id", "session_id", "not_before", "ready_at", "rank")
-#: CROSS JOIN is INNER JOIN, but that SQLite keeps the order: left to itself it may walk all open jobs of the tenant.
-_heads = Prepared(
-    sa.text(
-        f"SELECT {', '.join(f'job.{name}' for name in _HEAD_NAMES)}"  # noqa: S608 - constants
-        " FROM session CROSS JOIN job WHERE session.tenant = :tenant AND session.id IN :ids"
-        " AND job.tenant = session.tenant AND job.session_id = session.id AND job.incarnation = session.incarnation"
-        " AND job.state IN ('queued', 'running') AND job.seq = (SELECT next.seq FROM job AS next"
-        " WHERE next.tenant = session.tenant AND next.session_id = session.id"
-        " AND next.incarnation = session.incarnation AND next.state IN ('queued', 'running')"
-        " ORDER BY next.seq LIMIT 1)"
-    ).bindparams(sa.bindparam("ids", expanding=True))
-)
+_HEAD_COLUMNS = ", ".join(f"job.{name}" for name in _HEAD_NAMES)
+#: From each session to its first open job. Left to themselves both databases may go other ways: SQLite walked all open
+#: jobs of the tenant (CROSS JOIN keeps it from that); Postgres, while it had no statistics, looked for the first one
+#: anew for each open job of the session (500 prompts/s instead of 1,700, with 100 waiting in each).
+_heads = {
+    "sqlite": Prepared(
+        sa.text(
+            f"SELECT {_HEAD_COLUMNS}"  # noqa: S608 - constants
+            " FROM session CROSS JOIN job WHERE session.tenant = :tenant AND session.id IN :ids"
+            " AND job.tenant = session.tenant AND job.session_id = session.id AND job.incarnation = session.incarnation"
+            " AND job.state IN ('queued', 'running') AND job.seq = (SELECT next.seq FROM job AS next"
+            " WHERE next.tenant = session.tenant AND next.session_id = session.id"
+            " AND next.incarnation = session.incarnation AND next.state IN ('queued', 'running')"
+            " ORDER BY next.seq LIMIT 1)"
+        ).bindparams(sa.bindparam("ids", expanding=True))
+    ),
+    "postgresql": Prepared(
+        sa.text(
+            f"SELECT head.* FROM session CROSS JOIN LATERAL (SELECT {_HEAD_COLUMNS} FROM job"  # noqa: S608 - constants
+            " WHERE job.tenant = session.tenant AND job.session_id = session.id"
+            f" AND job.incarnation = session.incarnation AND job.{OPEN} ORDER BY job.seq LIMIT 1) AS head"
+            " WHERE session.tenant = :tenant AND session.id IN :ids"
+        ).bindparams(sa.bindparam("ids", expanding=True))
+    ),
+}
 
 _insert_job = Prepared(job.insert(), job.c.keys())
 _insert_message = Prepared(message.insert(), message.c.keys())
@@ -244,7 +257,7 @@ def stamp_heads(tx: Tx, sessions: Collection[Session], now: Millis) -> int:
     by_name = {(value.tenant, value.id): value for value in sessions}
     stamps = []
     for tenant, ids in by_tenant(busy):
-        for row in _heads.all(tx, {"tenant": tenant, "ids": ids}):
+        for row in _heads[tx.connection.dialect.name].all(tx, {"tenant": tenant, "ids": ids}):
             head = Job.revive(dict(zip(_HEAD_NAMES, row, strict=True)))  # of which no more is looked at
             stamped = lifecycle.stamp(by_name[head.tenant, head.session_id], head, now)
             if stamped is not head:

@@ -1,0 +1,68 @@
+"""What an exchange makes the database read depends on what it hands in and takes, not on what waits behind that."""
+
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from domain.jobs import Finished
+from storage.sql import exchange
+from storage.sql.store import SqlStore
+from storage.sql.transactions import Tx
+from tests.storage.actors import LEASE_MS, Worker, admit, finished
+
+SESSIONS = 10
+
+
+@pytest.mark.parametrize("keeper", ["sqlite", "postgres"], indirect=True)
+def test_an_exchange_reads_as_much_whether_one_prompt_or_forty_wait_in_each_session(store: SqlStore) -> None:
+    few = effort_of_an_exchange(store, "few", waiting=1)
+    many = effort_of_an_exchange(store, "many", waiting=40)
+    assert many < 2 * few
+
+
+def effort_of_an_exchange(store: SqlStore, name: str, *, waiting: int) -> int:
+    """Fill sessions, claim their heads, exchange these for the next, and empty them; how much the exchange read."""
+    for number in range(SESSIONS):
+        for _ in range(1 + waiting):
+            admit(store, f"ses_{name}_{number}")
+    worker = Worker(store)
+    ends = [finished(each.job) for each in worker.claim()]
+    assert len(ends) == SESSIONS
+    effort = store._transactions.write("exchange", lambda tx: counted(tx, ends))
+    for number in range(SESSIONS):
+        store.delete_session("default", f"ses_{name}_{number}")
+    return effort
+
+
+def counted(tx: Tx, ends: list[Finished]) -> int:
+    """Exchange, and count the rows that Postgres fetches, or the steps that SQLite takes."""
+    count = rows_of_postgres if tx.connection.dialect.name == "postgresql" else steps_of_sqlite
+    return count(tx, lambda: exchanged(tx, ends))
+
+
+def exchanged(tx: Tx, ends: list[Finished]) -> None:
+    got = exchange.exchange(tx, "w1", ends, slots=SESSIONS, lease_ms=LEASE_MS, suspects=1, jitter=lambda: 0.0)
+    assert len(got.taken) == len(got.claimed) == SESSIONS
+
+
+def rows_of_postgres(tx: Tx, work: Callable[[], None]) -> int:
+    fetched = "SELECT sum(coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0))::int FROM pg_stat_xact_user_tables"
+    before: int = tx.execute(sa.text(fetched)).scalar_one()
+    work()
+    after: int = tx.execute(sa.text(fetched)).scalar_one()
+    return after - before
+
+
+def steps_of_sqlite(tx: Tx, work: Callable[[], None]) -> int:
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    tx.driver.set_progress_handler(step, 1)
+    work()
+    tx.driver.set_progress_handler(None, 0)
+    return steps
