@@ -204,6 +204,8 @@ class SqlStore:
         """See `Store.reconcile`. Each kind is a transaction of its own."""
         lost, behind = self._write("lapse", lambda tx: upkeep.lose_lapsed(tx, limit, self._jitter))
         expired = self._write("expire", lambda tx: upkeep.expire_overdue(tx, limit))
+        if not self._patrol.has_learned:
+            self._patrol.has_learned = self._write("learn", upkeep.learn)
         place = self._patrol.place
         stamped, self._patrol.place = self._write("stamp", lambda tx: upkeep.stamp_missing(tx, place, limit * 10))
         return Reconciled(tuple(lost), (*behind, *expired), stamped)

@@ -56,6 +56,15 @@ _take_duty = sa.text(
     " WHERE duty.worker = excluded.worker OR duty.until <= :now"
 )
 
+#: Tables that Postgres has never looked through, though there is something to see.
+_never_seen = sa.text(
+    "SELECT relname, pg_relation_size(oid) >= :enough FROM pg_class WHERE reltuples < 0"
+    " AND oid IN (to_regclass('session'), to_regclass('message'), to_regclass('job'))"
+)
+
+ENOUGH_TO_LEARN = 64 * 1024
+"""Bytes of a table: some hundred rows. From one row Postgres would learn that each tenant has one session."""
+
 Place = tuple[str, str, int, int]
 START: Place = ("", "", 0, 0)
 
@@ -65,6 +74,8 @@ class Patrol:
     """Where the look for sessions without a stamped head has come to: it goes round all open jobs in portions."""
 
     place: Place = START
+    #: Whether the database knows how its rows are spread.
+    has_learned: bool = False
 
 
 def hold(tx: Tx, name: str, worker: str, *, lease_ms: Millis) -> bool:
@@ -122,6 +133,21 @@ def stamp_missing(tx: Tx, place: Place, limit: int) -> tuple[int, Place]:
         return stamped, START
     last = rows[-1]
     return stamped, (last.tenant, last.session_id, last.incarnation, last.seq)
+
+
+def learn(tx: Tx) -> bool:
+    """Have Postgres learn how the rows are spread, once. Returns whether there is nothing left to learn.
+
+    Its own look comes within a minute. Until then it takes a tenant for one of two hundred, and reads all of a tenant's
+    sessions where it could have gone to sixty by their names.
+    """
+    if tx.connection.dialect.name != "postgresql":
+        return True
+    unseen = tx.execute(_never_seen, {"enough": ENOUGH_TO_LEARN}).all()
+    for name, is_enough in unseen:
+        if is_enough:
+            tx.execute(sa.text(f"ANALYZE {name}"))
+    return all(is_enough for _, is_enough in unseen)
 
 
 def prune(tx: Tx, *, older_than_ms: Millis, limit: int) -> int:

@@ -10,6 +10,7 @@ from storage.sql import exchange
 from storage.sql.store import SqlStore
 from storage.sql.transactions import Tx
 from tests.storage.actors import LEASE_MS, Worker, admit, finished
+from tests.support.keepers import Keeper
 
 SESSIONS = 10
 
@@ -19,6 +20,27 @@ def test_an_exchange_reads_as_much_whether_one_prompt_or_forty_wait_in_each_sess
     few = effort_of_an_exchange(store, "few", waiting=1)
     many = effort_of_an_exchange(store, "many", waiting=40)
     assert many < 2 * few
+
+
+@pytest.mark.parametrize("keeper", ["postgres"], indirect=True)
+def test_postgres_learns_early_how_its_rows_are_spread(keeper: Keeper, store: SqlStore) -> None:
+    with sa.create_engine(keeper.url or "", poolclass=sa.NullPool).begin() as connection:
+        connection.execute(sa.text("TRUNCATE session, message, job"))  # now it knows nothing of them
+    for number in range(2):
+        admit(store, f"ses_{number}")
+    store.reconcile(limit=10)
+    assert unlearned(keeper) == {"session", "message", "job"}, "two rows teach nothing"
+    for number in range(400):
+        admit(store, f"ses_{number}")
+    store.reconcile(limit=10)
+    assert not unlearned(keeper)
+
+
+def unlearned(keeper: Keeper) -> set[str]:
+    """The tables that Postgres has never looked through."""
+    with sa.create_engine(keeper.url or "", poolclass=sa.NullPool).begin() as connection:
+        found = connection.execute(sa.text("SELECT relname FROM pg_class WHERE reltuples < 0 AND relkind = 'r'"))
+        return set(found.scalars()) & {"session", "message", "job"}
 
 
 def effort_of_an_exchange(store: SqlStore, name: str, *, waiting: int) -> int:
