@@ -75,12 +75,25 @@ def dotted(place: Sequence[int | str]) -> str:
 
 
 def _sentence(kind: str, message: str, field: str) -> str:
+    if kind == "json_invalid":
+        is_empty = message.endswith("at line 1 column 0")
+        return "the body is empty, and so not JSON" if is_empty else message.replace("Invalid", "the body is not", 1)
+    said = _said(kind, message, field)
+    return f"{field}: {said}" if field else said.replace("must be", "the body must be", 1)
+
+
+def _said(kind: str, message: str, field: str) -> str:
     match kind:
-        case "json_invalid":
-            return message.replace("Invalid JSON", "the body is not JSON", 1)
         case "extra_forbidden":
-            return f"{field}: unknown field"
+            return "unknown field"
         case "missing":
-            return f"{field}: is required"
-    message = message.replace("Input should be", "must be", 1)
-    return f"{field}: {message}" if field else message.replace("must be", "the body must be", 1)
+            return "is required"
+        case "too_short":
+            return "must not be empty"
+        case "union_tag_not_found":
+            return "type is required"
+        case "union_tag_invalid":
+            return f"type must be one of {message.partition('expected tags: ')[2]}"
+        case "model_type" if field == "model":
+            return "must be an object with providerID and modelID"
+    return message.replace("Input should be", "must be", 1)

@@ -128,6 +128,25 @@ def test_a_prompt_with_a_wrong_field_is_refused_by_the_fields_name(api: Api, bod
     refused(api, api.post("/session/ses_a/message", body), field)
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ("", "the body is empty, and so not JSON"),
+        ('{"parts": []}', "parts: must not be empty"),
+        ('{"parts": [{"text": "hi"}]}', "parts.0: type is required"),
+        ('{"parts": [{"type": "txt"}]}', "parts.0: type must be one of 'text', 'file', 'agent', 'subtask'"),
+        (
+            '{"parts": [{"type": "text", "text": "hi"}], "model": "echo/echo"}',
+            "model: must be an object with providerID and modelID",
+        ),
+    ],
+)
+def test_a_common_mistake_is_told_in_the_callers_words(api: Api, body: str, sentence: str) -> None:
+    answer = raw(api, body)
+    assert answer.status_code == 400
+    assert answer.json()["message"] == sentence
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"])
 def test_numbers_without_an_end_are_refused(api: Api, number: str) -> None:
     begin = '{"parts": [{"type": "text", "text": "hi"}], '
