@@ -91,7 +91,10 @@ class _Sendable:
     def send_many(self, tx: Tx, rows: Sequence[Parameters]) -> None:
         cursor = tx.driver.cursor()
         try:
-            cursor.executemany(self._text, [self._arguments(row) for row in rows])
+            if len(rows) == 1:  # for one row psycopg's pipeline costs more than it saves
+                cursor.execute(self._text, self._arguments(rows[0]))
+            else:
+                cursor.executemany(self._text, [self._arguments(row) for row in rows])
         except Exception as error:  # noqa: BLE001 - only the driver's own are handled there
             _fail(tx, error, cursor)
         cursor.close()
