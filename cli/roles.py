@@ -27,7 +27,10 @@ API_GRACE_S = 2
 FLOWER_TASKS = 10_000
 
 _PYTHON = (sys.executable, "-P")
-_CELERY = (*_PYTHON, "-c", "import sys; from tasks.main import app; app.start(sys.argv[1:])")
+
+#: Celery's own command, told of our app. (`app.start` would do, but it drops the exit code: Celery 5.7.0.)
+_START = "import sys; from celery.bin.celery import celery as c; from tasks.main import app; c.params[0].default = app"
+_CELERY = (*_PYTHON, "-c", f"{_START}; c(sys.argv[1:])")
 
 
 @dataclass(frozen=True)
