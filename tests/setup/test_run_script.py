@@ -50,6 +50,10 @@ def test_run_hands_other_verbs_to_the_promptq_command() -> None:
     assert "Usage: promptq" in answer.stdout
 
 
+def test_run_takes_the_commands_name_before_its_verb() -> None:
+    assert run("promptq", "session", "id", "a", "b=c").stdout == run("session", "id", "a", "b=c").stdout != ""
+
+
 def test_run_without_a_python_says_so_in_a_sentence(clone: Path) -> None:
     tools = clone / "path"
     tools.mkdir()
