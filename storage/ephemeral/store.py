@@ -199,7 +199,7 @@ class EphemeralStore:
     def next_ready(self) -> Millis | None:
         """See `Store.next_ready`."""
         with answering():
-            return exchange.next_ready(self._snapshots, self._snapshots.now())
+            return exchange.next_ready(self._snapshots)
 
     def claim(self, worker: str, heads: Sequence[Head], *, lease_ms: Millis) -> Exchange:
         """Claim these heads where they are still free, and end those that are overdue."""
