@@ -14,7 +14,7 @@ API_WRITES = {
 #: What a worker calls of the store, likewise.
 WORKER_WRITES = {
     "sqlite": ("exchange", "hold", "expire", "prune"),
-    "postgres": ("exchange", "renew", "lapse", "stamp"),
+    "postgres": ("exchange", "renew", "lapse", "stamp", "learn"),
 }
 #: Whom it tells of commits.
 AUDIENCES = ("notices", "flower")
