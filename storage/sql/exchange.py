@@ -57,7 +57,9 @@ _peek = Prepared(_heads_of_rank)
 _ready = Prepared(_heads_of_rank.with_for_update(skip_locked=True))
 _PROMPT = (
     "SELECT {} FROM message WHERE message.tenant = job.tenant AND message.session_id = job.session_id"
-    " AND message.incarnation = job.incarnation AND message.seq = job.seq AND message.role = 0 LIMIT 1"
+    " AND message.incarnation = job.incarnation AND message.seq = job.seq AND message.role = 0"
+    # Says the same again: whichever of its two unique indexes Postgres takes, every column of it is bound.
+    " AND message.id = job.message_id LIMIT 1"
 )
 _PROMPT_COLUMNS = ", ".join(f"message.{column.name}" for column in MESSAGE_COLUMNS)
 #: From each job to its prompt: see `storage.sql.queue` on the order.
