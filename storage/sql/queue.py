@@ -16,7 +16,7 @@ from domain.jobs import Job, State
 from domain.lifecycle import Change
 from domain.messages import Message
 from domain.sessions import Session
-from storage.sql.prepared import Prepared
+from storage.sql.prepared import Prepared, PreparedRows
 from storage.sql.rows import (
     CLAIM_CHANGING,
     JOB_CHANGING,
@@ -97,14 +97,14 @@ _heads = {
     ),
 }
 
-_insert_job = Prepared(job.insert(), job.c.keys())
-_insert_message = Prepared(message.insert(), message.c.keys())
+_insert_jobs = PreparedRows(job)
+_insert_messages = PreparedRows(message)
 _update_session = Prepared(session.update().where(_session_key), SESSION_CHANGING)
-_update_queue = Prepared(session.update().where(_session_key), QUEUE_CHANGING)
-_update_job = Prepared(job.update().where(_job_key), JOB_CHANGING)
-_update_claim = Prepared(job.update().where(_job_key), CLAIM_CHANGING)
-_stamp_job = Prepared(job.update().where(_job_key), ("ready_at", "rank"))
-_mark_job = Prepared(job.update().where(_job_key), ("cancel_requested",))
+_update_queues = PreparedRows(session, QUEUE_CHANGING)
+_update_jobs = PreparedRows(job, JOB_CHANGING)
+_update_claims = PreparedRows(job, CLAIM_CHANGING)
+_stamp_jobs = PreparedRows(job, ("ready_at", "rank"))
+_mark_jobs = PreparedRows(job, ("cancel_requested",))
 
 
 def load_session(tx: Tx, tenant: str, session_id: str, *, lock: bool) -> Session:
@@ -157,8 +157,7 @@ def save_session(tx: Tx, value: Session) -> None:
 
 def save_queues(tx: Tx, values: Collection[Session]) -> None:
     """Update of locked sessions what a change to their queues changes."""
-    if values:
-        _update_queue.many(tx, [queue_change(value) for value in values])
+    _update_queues.run(tx, [queue_change(value) for value in values])
 
 
 def find_job(tx: Tx, tenant: str, job_id: str) -> Job | None:
@@ -201,8 +200,7 @@ def find_head(tx: Tx, of: Session | Job) -> Job | None:
 
 def insert_jobs(tx: Tx, values: Collection[Job]) -> None:
     """Insert new jobs."""
-    if values:
-        _insert_job.many(tx, [job_row(value) for value in values])
+    _insert_jobs.run(tx, [job_row(value) for value in values])
 
 
 def save_jobs(tx: Tx, values: Collection[Job]) -> None:
@@ -218,10 +216,8 @@ def save_jobs(tx: Tx, values: Collection[Job]) -> None:
         if value.state is State.RUNNING
     ]
     changes = [job_change(value) for value in ordered if value.state is not State.RUNNING]
-    if marks:
-        _mark_job.many(tx, marks)
-    if changes:
-        _update_job.many(tx, changes)
+    _mark_jobs.run(tx, marks)
+    _update_jobs.run(tx, changes)
 
 
 def save_claims(tx: Tx, values: Collection[Job]) -> None:
@@ -229,8 +225,7 @@ def save_claims(tx: Tx, values: Collection[Job]) -> None:
 
     An update costs what it names: SQLite writes the entries of every index over a named column anew.
     """
-    if values:
-        _update_claim.many(tx, [claim_change(value) for value in values])
+    _update_claims.run(tx, [claim_change(value) for value in values])
 
 
 def save_change(tx: Tx, change: Change) -> None:
@@ -242,8 +237,7 @@ def save_change(tx: Tx, change: Change) -> None:
 
 def insert_messages(tx: Tx, values: Collection[Message]) -> None:
     """Insert new messages."""
-    if values:
-        _insert_message.many(tx, [message_row(value) for value in values])
+    _insert_messages.run(tx, [message_row(value) for value in values])
 
 
 def stamp_heads(tx: Tx, sessions: Collection[Session], now: Millis) -> int:
@@ -262,11 +256,9 @@ def stamp_heads(tx: Tx, sessions: Collection[Session], now: Millis) -> int:
             stamped = lifecycle.stamp(by_name[head.tenant, head.session_id], head, now)
             if stamped is not head:
                 stamps.append(stamped)
-    if stamps:
-        _stamp_job.many(
-            tx,
-            [{"key_tenant": v.tenant, "key_id": v.id, "ready_at": v.ready_at, "rank": v.rank} for v in stamps],
-        )
+    _stamp_jobs.run(
+        tx, [{"key_tenant": v.tenant, "key_id": v.id, "ready_at": v.ready_at, "rank": v.rank} for v in stamps]
+    )
     return len(stamps)
 
 

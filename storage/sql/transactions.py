@@ -33,6 +33,7 @@ class Tx:
         self.execute = connection.execute
         #: The driver's own connection, for `storage.sql.prepared`.
         self.driver: Any = connection.connection.driver_connection
+        self.is_sqlite = connection.dialect.name == "sqlite"
         self._clock = clock
 
     def now(self) -> Millis:
