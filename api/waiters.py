@@ -128,7 +128,8 @@ class Waiters:
         self._blind = False
         for name in names:
             job = jobs.get(name[1])
-            if job is None:
+            # The answer is by job ID alone, and another tenant may wait for the same one.
+            if job is None or job.tenant != name[0]:
                 self._end(name, JobNotFound(name[1]))
             elif not job.state.is_open:
                 self._end(name, job)

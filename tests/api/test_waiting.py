@@ -228,3 +228,22 @@ def test_a_job_that_is_not_there_is_not_waited_for() -> None:
         looking.cancel()
 
     asyncio.run(scene())
+
+
+def test_a_job_is_given_to_no_other_tenant_that_waits_for_it_at_the_same_time() -> None:
+    store = MemoryStore()
+    job = admit_job(store, tenant="one")
+    Worker(store).run()
+
+    async def scene() -> None:
+        waiters = Waiters(store)
+        of_one = asyncio.create_task(waiters.wait_for("one", job.id, 30))
+        of_two = asyncio.create_task(waiters.wait_for("two", job.id, 30))
+        await eventually_async(lambda: len(waiters._waiting) == 2)
+        looking = asyncio.create_task(waiters.run())
+        assert (await of_one).id == job.id
+        with pytest.raises(JobNotFound):
+            await of_two
+        looking.cancel()
+
+    asyncio.run(scene())
