@@ -39,7 +39,7 @@ def make_app() -> FastAPI:
         ModelUnknown: `PROMPTQ_MODEL` names a model that no executor answers for.
     """
     settings = Settings()
-    logs.configure(settings.log_level)
+    logs.configure(settings)
     return create_app(settings, store=lambda: open_stores(settings), bell=lambda: Doorbell(settings))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from domain.log_lines import LogFormat
 
 
 class Settings(BaseSettings):
@@ -16,6 +18,8 @@ class Settings(BaseSettings):
 
     #: Where the SQLite database, the embedded Redis's socket and the logs of `promptq up` are; made with mode 0700.
     data_dir: Path = Path(".promptq")
+    #: The configuration file: see `domain.configuration`. It may be missing, unless it is named here.
+    config: Path = Path("promptq.toml")
     #: SQLAlchemy URL of the durable store (`sqlite:///…` or `postgresql://…`); None: SQLite in the data directory.
     database_url: SecretStr | None = None
     #: `redis://…`, `rediss://…` or `unix://…`; None: the embedded one that `promptq up` starts.
@@ -25,7 +29,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 4096
     flower_port: Annotated[int, Field(ge=0, le=65535)] = 5555
-    #: Required of every caller as Basic (user `opencode`) or Bearer, if set.
+    #: Opens the API for the tenant `default`, as Basic (user `opencode`) or Bearer, and Flower. Keys: `config`.
     password: SecretStr | None = None
     #: More values of `Host` (without port) that the API answers to, besides loopback names and `host`; comma-separated.
     allowed_hosts: str = ""
@@ -49,7 +53,14 @@ class Settings(BaseSettings):
     echo_faults: bool = False
     #: Prefix of every Redis key and channel, so that several promptqs can share one Redis.
     redis_prefix: str = "promptq:"
-    log_level: str = "INFO"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    #: How log lines are written: `text` for people, `json` (an object a line) for programs that gather them.
+    log_format: LogFormat = "text"
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
 
     @property
     def sql_url(self) -> str:

@@ -9,6 +9,7 @@ from domain.settings import Settings
 from tasks.bell_step import BellStep
 from tasks.broker import NO_BROKER, TASK_QUEUE, broker_url, transport_options
 from tasks.engine_step import EngineStep
+from tasks.logs import take_over
 
 TASK_THREADS = 2
 """Threads for ordinary Celery tasks. Prompts do not use them."""
@@ -47,6 +48,7 @@ def make_celery(settings: Settings) -> PromptqApp:
         enable_utc=True,
         timezone="UTC",
     )
+    take_over(settings)
     app.steps["worker"].add(EngineStep)
     app.steps["consumer"].add(BellStep)
     return app

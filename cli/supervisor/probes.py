@@ -15,7 +15,8 @@ _TIMEOUT_S = 0.5
 #: reached the broker, and it works without one.
 _WORKER_UP_AFTER_S = 6.0
 
-_WORKER_READY = re.compile(r"\bready\.\s*$")
+#: In a line of text, or at the end of one in JSON.
+_WORKER_READY = re.compile(r"\bready\.(\"})?\s*$")
 
 #: What a server answers while it cannot serve.
 _SERVER_ERROR = 500

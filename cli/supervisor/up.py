@@ -3,7 +3,7 @@
 import os
 import signal
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ from cli.supervisor.logs import Log
 from cli.supervisor.ports import settle_ports
 from cli.supervisor.processes import end, identify
 from cli.supervisor.supervisor import StopAskedError, Supervisor
-from cli.supervisor.voice import Voice
+from cli.supervisor.voice import JsonVoice, Voice
 
 if TYPE_CHECKING:
     from domain.settings import Settings
@@ -57,7 +57,8 @@ def up(settings: "Settings", wishes: Wishes) -> int:
     Raises:
         Refusal: something is in the way; nothing is left running.
     """
-    voice = Voice(Console(highlight=False), quiet=wishes.quiet)
+    speaks = JsonVoice if settings.log_format == "json" else Voice
+    voice = speaks(Console(highlight=False), quiet=wishes.quiet)
     refuse_open_door(settings)
     directory = records.prepare(settings.data_dir)
     settings = settings.model_copy(update={"data_dir": directory, "grace": _grace(settings)})
@@ -130,7 +131,8 @@ class _Up:
         self._voice.banner(
             banner.compose(
                 self._settings, self._running(), embedded=embedded, workers=self._wishes.workers, logs=self._logs
-            )
+            ),
+            asdict(self._running()),
         )
 
     def _start_valkey(self) -> None:

@@ -1,10 +1,14 @@
-"""What the supervisor says: with colours to a person, in plain lines to a file or a pipe."""
+"""What the supervisor says: with colours to a person, in plain lines to a file or a pipe, or as JSON to programs."""
 
+import logging
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+
+from domain import log_lines
 
 if TYPE_CHECKING:
     from cli.supervisor.child import Child, Died
@@ -52,8 +56,8 @@ class Voice:
         if left > 0:
             self._quote(child, [f"… {left} more such lines in {child.log.path}"])
 
-    def banner(self, lines: list[str]) -> None:
-        """Print prepared lines, in rich's markup."""
+    def banner(self, lines: list[str], facts: Mapping[str, Any]) -> None:  # noqa: ARG002 - for programs
+        """Say that all is ready: in prepared lines of rich's markup, or by the facts."""
         if not self._quiet:
             self._print("\n".join(lines))
 
@@ -65,3 +69,40 @@ class Voice:
         # A terminal that was closed, or a pipe that nobody reads, must not keep the supervisor from its work.
         with suppress(OSError):
             self._console.print(markup, soft_wrap=True, highlight=False)
+
+
+class JsonVoice(Voice):
+    """The same as the records of the other processes' logs, an object a line."""
+
+    def say(self, sentence: str) -> None:
+        if not self._quiet:
+            self._record(logging.INFO, sentence)
+
+    def warn(self, sentence: str) -> None:
+        self._record(logging.WARNING, sentence)
+
+    def starting(self, what: str) -> None:
+        self.say(what)
+
+    def died(self, child: "Child", death: "Died") -> None:
+        last = child.log.last_lines(_LAST_LINES)
+        self._record(
+            logging.ERROR, "child_died", child=child.name, why=death.why, again_in_s=death.again_in_s, last=last
+        )
+
+    def back(self, child: "Child") -> None:
+        self._record(logging.INFO, "child_back", child=child.name, child_pid=child.pid, life=child.lives)
+
+    def serious(self, child: "Child", lines: list[str]) -> None:
+        """Say where warnings and errors are: they are records already, in the child's own log."""
+        self._record(logging.WARNING, "child_warned", child=child.name, lines=len(lines), log=str(child.log.path))
+
+    def banner(self, lines: list[str], facts: Mapping[str, Any]) -> None:  # noqa: ARG002 - for people
+        if not self._quiet:
+            self._record(logging.INFO, "up_ready", **facts)
+
+    def _record(self, level: int, event: str, **fields: Any) -> None:
+        record = logging.makeLogRecord({"name": __name__, "levelname": logging.getLevelName(level), "msg": event})
+        line = log_lines.json_line(log_lines.fields_of(record) | fields)
+        with suppress(OSError):
+            self._console.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)

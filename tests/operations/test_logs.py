@@ -1,0 +1,52 @@
+"""The logs of every process of `promptq up`, as a program that gathers them reads them."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from cli import running
+from tests.support.commands import Command, clean_environment
+
+pytestmark = pytest.mark.xdist_group("up")
+
+SECRET = "zanzibar-quagga"
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """Each line as the object that it must be."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_in_json_every_line_of_every_process_is_an_object_without_content(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    arguments = ("-m", "cli.main", "up", "--port", "0", "--no-flower")
+    settings = {"DATA_DIR": str(data), "LOG_FORMAT": "json", "LOG_LEVEL": "debug", "ECHO_FAULTS": "1"}
+    with Command(*arguments, output=tmp_path / "up.log", environment=clean_environment(**settings)) as up:
+        up.says('"up_ready"', timeout=60)
+        found = running.find(data)
+        assert found is not None
+        for echo in ({}, {"fail": "permanent"}):
+            body = {"parts": [{"type": "text", "text": SECRET}], "metadata": {"echo": echo}}
+            answer = httpx2.post(f"{found.url}/session/ses_a/message", json=body, timeout=60)
+            assert answer.status_code == 200, answer.text
+        wrong = httpx2.post(f"{found.url}/session/ses_a/message", json={"parts": SECRET})
+        assert wrong.status_code == 400
+        os.kill(found.children["worker"], signal.SIGKILL)
+        up.says('"child_back"')
+        up.send(signal.SIGTERM)
+        assert up.ends() == 0
+        spoken = objects(up.output)
+    written = {name: (data / "logs" / f"{name}.log").read_text() for name in ("api", "worker")}
+    assert {"child_died", "child_back", "up_ready"} <= {each["event"] for each in spoken}
+    (died,) = [each for each in spoken if each["event"] == "child_died"]
+    assert (died["child"], died["why"]) == ("worker", "killed by SIGKILL")
+    worker = objects(written["worker"])
+    assert {"engine_started", "engine_stopped"} <= {each["event"] for each in worker}
+    for record in [*spoken, *worker, *objects(written["api"])]:
+        assert list(record)[:4] == ["time", "level", "logger", "event"]
+    assert SECRET not in "".join(written.values()) + up.output
