@@ -12,8 +12,8 @@ from fastapi import APIRouter, Request, Response
 from api.calls import Caller, Where
 from api.means import Means
 from api.replies import reply
-from api.shapes import VERSION
 from domain.errors import StoreUnavailable
+from domain.shapes import VERSION
 
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["health"])

@@ -6,9 +6,9 @@ from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from api.shapes import Tokens, tokens_shape
 from domain.clock import Millis
 from domain.jobs import Job, State
+from domain.shapes import Tokens, tokens_shape
 from domain.waiting import Waiting, waiting
 
 WaitingShape = TypedDict(

@@ -15,11 +15,11 @@ from fastapi import FastAPI
 from api import document, errors, health, jobs, logs, prompts, sessions
 from api.doors import BodyLimit, Doors
 from api.means import Bell, Means
-from api.shapes import VERSION
 from api.waiters import Waiters
 from domain.models import Catalog
 from domain.requests.prompts import Terms
 from domain.settings import Settings
+from domain.shapes import VERSION
 from storage import redis_clients
 from storage.base import Store
 from storage.notices import NoticeReader, Notices

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Request, Response
 from api.calls import Call, LeanRoute, Location, idempotency_key, location_of, raw_body
 from api.document import ADMITTED, body, prompt_parameters
 from api.replies import reply
-from api.shapes import MessageShape, message_shape
 from api.waiters import ClientGoneError, unless_gone
 from domain.answers import answer_of
 from domain.ids import check_session_id
@@ -16,6 +15,7 @@ from domain.messages import Message
 from domain.prompts import Admission
 from domain.requests.parsing import parse
 from domain.requests.prompts import PromptRequest
+from domain.shapes import MessageShape, message_shape
 
 router = APIRouter(tags=["prompt"], route_class=LeanRoute)
 

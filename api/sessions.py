@@ -11,11 +11,11 @@ from api import cursors
 from api.calls import Call, Caller, Location, MessagePath, Page, SessionPath, Where, json_body, no_body
 from api.document import body
 from api.replies import reply
-from api.shapes import MessageShape, SessionShape, StatusShape, message_shape, session_shape, status_shape
 from domain.errors import InvalidRequest
 from domain.ids import is_ephemeral
 from domain.requests.fields import LATEST, no_nul
 from domain.requests.sessions import CreateSession, ForkSession, UpdateSession
+from domain.shapes import MessageShape, SessionShape, StatusShape, message_shape, session_shape, status_shape
 from storage.base import SessionQuery
 
 router = APIRouter(tags=["session"])

@@ -1,4 +1,4 @@
-"""Sessions and messages as the API gives them: in OpenCode's shapes, to the letter."""
+"""Sessions and messages as callers see them, over HTTP and in events: in OpenCode's shapes, to the letter."""
 
 from __future__ import annotations
 
