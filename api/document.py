@@ -163,7 +163,7 @@ def _errors(path: str, method: str) -> Json:
     tagged = path.startswith("/session") and (path, method) != ("/session", "get")
     listed = {
         "400": _response("The request is wrong", "InvalidRequestError" if tagged else "BadRequestError"),
-        "401": _response("The password is missing or wrong", "NamedError"),
+        "401": _response("The key or password is missing or wrong", "NamedError"),
         "403": _response("A host or origin that this server does not answer to", "NamedError"),
         "503": {**_response("The database is away; nothing was changed", "NamedError"), "headers": _RETRY},
     }

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import re
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api.errors import BodyTooLarge, ForeignOrigin, PasswordWanted, StrangeHost, render
+from api.errors import BodyTooLarge, CredentialsWanted, ForeignOrigin, StrangeHost, render
 from domain.errors import PromptqError
+from domain.keys import DEFAULT_TENANT, Keyring
 from domain.settings import Settings
-
-TENANT = "default"
-"""Whose everything is, while a server has one password for all."""
 
 USER = "opencode"
 """The user of Basic authentication, as OpenCode's clients send it."""
@@ -33,26 +30,25 @@ _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - names that are no
 
 
 class Doors:
-    """Lets requests in by host, origin and password, and says whose they are (`scope["state"]["tenant"]`)."""
+    """Lets requests in by host, origin and key or password, and says whose they are (`scope["state"]["tenant"]`)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, keyring: Keyring) -> None:
         self._app = app
         named = {name.strip().lower() for name in settings.allowed_hosts.split(",")}
         self._hosts = _LOOPBACK | ({settings.host.lower().strip("[]")} | named) - _EVERYWHERE
-        self._password = settings.password.get_secret_value().encode() if settings.password else None
+        self._keyring = keyring
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
             try:
-                if scope["path"] not in OPEN_PATHS:
-                    self._check(scope)
+                self._check_place(scope)
+                scope.setdefault("state", {})["tenant"] = self._tenant(scope)
             except PromptqError as error:
                 await render(error, scope)(scope, receive, send)
                 return
-            scope.setdefault("state", {})["tenant"] = TENANT
         await self._app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
+    def _check_place(self, scope: Scope) -> None:
         hosts = _values(scope, b"host")
         if len(hosts) != 1 or _name_of(hosts[0]) not in self._hosts:
             raise StrangeHost(
@@ -60,26 +56,33 @@ class Doors:
             )
         if any(_authority_of(origin) != hosts[0].lower() for origin in _values(scope, b"origin")):
             raise ForeignOrigin("requests from web pages of other origins are not answered")
-        if self._password is not None:
-            given = _values(scope, b"authorization")
-            if len(given) != 1 or not self._knows(given[0], self._password):
-                raise PasswordWanted(f"this server wants its password, as Basic (user {USER!r}) or Bearer")
 
-    @staticmethod
-    def _knows(authorization: str, password: bytes) -> bool:
-        """Whether a header holds the password. Takes the same time for every wrong one of a length."""
-        scheme, _, credentials = authorization.partition(" ")
-        match scheme.lower():
-            case "bearer":
-                return hmac.compare_digest(credentials.strip().encode("latin-1"), password)  # as headers are decoded
-            case "basic":
-                try:
-                    given = base64.b64decode(credentials.strip(), validate=True)
-                except (binascii.Error, ValueError):
-                    return False
-                return hmac.compare_digest(given, USER.encode() + b":" + password)
-            case _:
-                return False
+    def _tenant(self, scope: Scope) -> str:
+        if not self._keyring.is_needed:
+            return DEFAULT_TENANT
+        given = _values(scope, b"authorization")
+        tenant = _tenant_of(given[0], self._keyring) if len(given) == 1 else None
+        if tenant is None:
+            raise CredentialsWanted(f"this server wants a key or its password, as Bearer or Basic (user {USER!r})")
+        return tenant
+
+
+def _tenant_of(authorization: str, keyring: Keyring) -> str | None:
+    """Read whose key or password a header holds. A key opens under any user name, the password under its own."""
+    scheme, _, credentials = authorization.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            given = credentials.strip().encode("latin-1")  # as headers are decoded
+            return keyring.tenant_of_key(given) or keyring.tenant_of_password(given)
+        case "basic":
+            try:
+                user, _, given = base64.b64decode(credentials.strip(), validate=True).partition(b":")
+            except (binascii.Error, ValueError):
+                return None
+            by_password = keyring.tenant_of_password(given) if user == USER.encode() else None
+            return keyring.tenant_of_key(given) or by_password
+        case _:
+            return None
 
 
 class BodyLimit:

@@ -50,8 +50,8 @@ class ForeignOrigin(PromptqError):
     """The request comes from a web page of somewhere else."""
 
 
-class PasswordWanted(PromptqError):
-    """The request has no password, or a wrong one."""
+class CredentialsWanted(PromptqError):
+    """The request has neither key nor password, or a wrong one."""
 
 
 class NoSuchRoute(PromptqError):
@@ -61,7 +61,7 @@ class NoSuchRoute(PromptqError):
 _PLAIN: tuple[tuple[tuple[type[PromptqError], ...], str, int, dict[str, str]], ...] = (
     ((NotFound, NoSuchRoute), "NotFoundError", 404, {}),
     ((BodyTooLarge,), "BodyTooLargeError", 413, {"Connection": "close"}),
-    ((PasswordWanted,), "UnauthorizedError", 401, {"WWW-Authenticate": 'Basic realm="promptq", charset="UTF-8"'}),
+    ((CredentialsWanted,), "UnauthorizedError", 401, {"WWW-Authenticate": 'Basic realm="promptq", charset="UTF-8"'}),
     ((StrangeHost, ForeignOrigin), "ForbiddenError", 403, {}),
 )
 """Errors that say nothing but their sentence."""

@@ -16,6 +16,7 @@ from api import document, errors, health, jobs, logs, prompts, sessions
 from api.doors import BodyLimit, Doors
 from api.means import Bell, Means
 from api.waiters import Waiters
+from domain.configuration import Configuration, configuration_of
 from domain.models import Catalog
 from domain.requests.prompts import Terms
 from domain.settings import Settings
@@ -37,14 +38,32 @@ def make_app() -> FastAPI:
 
     Raises:
         ModelUnknown: `PROMPTQ_MODEL` names a model that no executor answers for.
+        ConfigurationInvalid: the configuration file cannot be honoured.
     """
     settings = Settings()
     logs.configure(settings)
-    return create_app(settings, store=lambda: open_stores(settings), bell=lambda: Doorbell(settings))
+    return create_app(
+        settings,
+        store=lambda: open_stores(settings),
+        bell=lambda: Doorbell(settings),
+        configuration=configuration_of(settings),
+    )
 
 
-def create_app(settings: Settings, *, store: Callable[[], Store], bell: Callable[[], Bell]) -> FastAPI:
-    """Make an application; `store` and `bell` are called when it starts, and closed when it stops.
+def create_app(
+    settings: Settings,
+    *,
+    store: Callable[[], Store],
+    bell: Callable[[], Bell],
+    configuration: Configuration | None = None,
+) -> FastAPI:
+    """Make an application.
+
+    Args:
+        settings: what the environment says.
+        store: called when the application starts; what it returns is closed when it stops.
+        bell: the same.
+        configuration: what the configuration file says; None: nothing.
 
     Raises:
         ModelUnknown: the default model is one that no executor answers for.
@@ -52,6 +71,8 @@ def create_app(settings: Settings, *, store: Callable[[], Store], bell: Callable
     catalog = Catalog({point.name for point in entry_points(group=ENTRY_POINTS)})
     catalog.check_name(settings.model)
     terms = Terms(catalog, echo_faults=settings.echo_faults)
+    password = settings.password.get_secret_value() if settings.password else None
+    keyring = (configuration or Configuration()).keyring(password=password)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -77,7 +98,7 @@ def create_app(settings: Settings, *, store: Callable[[], Store], bell: Callable
     errors.install(app)
     document.install(app)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
-    app.add_middleware(Doors, settings=settings)
+    app.add_middleware(Doors, settings=settings, keyring=keyring)
     app.add_middleware(errors.LastResort)
     return app
 

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.main import create_app
+from domain.configuration import Configuration
 from domain.settings import Settings
 from storage.base import Store
 from storage.notices import Notices
@@ -103,11 +104,18 @@ class Apis:
                 keepers.sqlite_copy(self.template, self.directory)
         return Settings.model_validate(values)
 
-    def start(self, store: Store | None = None, *, base_url: str = "http://localhost:4096", **given: Any) -> Api:
+    def start(
+        self,
+        store: Store | None = None,
+        *,
+        base_url: str = "http://localhost:4096",
+        configuration: Configuration | None = None,
+        **given: Any,
+    ) -> Api:
         settings = self.settings(**given)
         opened = store or self.open(settings)
         bell = Bell()
-        app = create_app(settings, store=lambda: opened, bell=lambda: bell)
+        app = create_app(settings, store=lambda: opened, bell=lambda: bell, configuration=configuration)
         client = TestClient(app, base_url=base_url, raise_server_exceptions=False)
         self.running.enter_context(client)
         return Api(client, opened, bell, TellingWorker(opened, settings), settings)

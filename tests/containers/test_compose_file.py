@@ -14,6 +14,7 @@ from api.doors import Doors
 from cli import roles
 from cli.environment import read_settings
 from cli.refusal import Refusal
+from domain.keys import Keyring
 from domain.settings import Settings
 from tests.containers.files import ROOT, MissingVariableError, compose, env_example, only, seconds, stages, variables
 from tests.support.commands import clean_environment
@@ -190,7 +191,7 @@ def test_the_api_answers_to_the_names_that_it_is_reached_by(host: str, lets_in: 
     settings = Settings.model_validate(
         {name: given[f"PROMPTQ_{name.upper()}"] for name in ("host", "allowed_hosts", "password")}
     )
-    client = TestClient(Doors(PlainTextResponse("in"), settings))
+    client = TestClient(Doors(PlainTextResponse("in"), settings, Keyring({}, password=given["PROMPTQ_PASSWORD"])))
     answer = client.get("/session", headers={"Host": host, "Authorization": "Bearer one"})
     assert (answer.text == "in") is lets_in
     assert client.get("/session", headers={"Host": host}).text != "in"
