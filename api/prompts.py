@@ -1,10 +1,12 @@
-"""The two routes that take prompts. What is kept of one is decided by the store; one hop to a thread does it all."""
+"""The two routes that take prompts. What is kept of one is decided by the store: prompts that come at once, at once."""
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import APIRouter, Request, Response
 
-from api.calls import Call, LeanRoute, Location, idempotency_key, location_of, raw_body
+from api.calls import LARGE, Call, LeanRoute, Location, idempotency_key, location_of, raw_body
 from api.document import ADMITTED, body, prompt_parameters
 from api.replies import reply
 from api.waiters import ClientGoneError, unless_gone
@@ -12,7 +14,7 @@ from domain.answers import answer_of
 from domain.ids import check_session_id
 from domain.jobs import Job
 from domain.messages import Message
-from domain.prompts import Admission
+from domain.prompts import Admission, Prompt
 from domain.requests.parsing import parse
 from domain.requests.prompts import PromptRequest
 from domain.shapes import MessageShape, message_shape
@@ -49,21 +51,28 @@ async def _admit(call: Call) -> Admission:
     where = location_of(request)
     raw = await raw_body(request)
     session_id = request.path_params["sessionID"]
-    return await call.means.aside(_keep, call, raw, session_id, idempotency_key(request), where)
-
-
-def _keep(call: Call, raw: bytes, session_id: str, key: str | None, where: Location) -> Admission:
     check_session_id(session_id)
-    wanted = parse(PromptRequest, raw).prompt(
+    key = idempotency_key(request)
+    if len(raw) > LARGE:
+        wanted = await call.means.aside(_read, call, raw, session_id, key, where)
+    else:
+        wanted = _read(call, raw, session_id, key, where)
+    admission = await asyncio.wrap_future(call.means.store.admit_soon(call.tenant, session_id, wanted))
+    if admission.ended:
+        await call.means.aside(call.means.admitted, admission)
+    else:
+        call.means.admitted(admission)
+    return admission
+
+
+def _read(call: Call, raw: bytes, session_id: str, key: str | None, where: Location) -> Prompt:
+    return parse(PromptRequest, raw).prompt(
         session_id,
         call.means.terms,
         idempotency_key=key,
         directory=where.directory or "/",
         workspace=where.workspace,
     )
-    admission = call.means.store.admit(call.tenant, session_id, wanted)
-    call.means.admitted(admission)
-    return admission
 
 
 async def _answer(call: Call, admission: Admission) -> Message:

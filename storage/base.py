@@ -27,6 +27,7 @@ All methods are synchronous and safe to call from many threads. Times are epoch 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -235,6 +236,14 @@ class Store(Protocol):
             PromptDiffers: the key was used for other content.
             SessionBusy: the session has open jobs and `prompt.when_busy` is "reject".
             BacklogFull: the tenant has too many open jobs.
+        """
+
+    def admit_soon(self, tenant: str, session_id: str, prompt: Prompt) -> Future[Admission]:
+        """Have `admit` done, and return at once, from any thread, also while the store does not answer.
+
+        The future is done, in a thread of the store's, once the prompt is kept, or fails as `admit` does. It cannot be
+        cancelled. Prompts that arrive together may be kept in one transaction; each has its own outcome. Those of one
+        session are taken in the order in which they came, but for one that finds the session held by somebody else.
         """
 
     def message(self, tenant: str, session_id: str, message_id: str) -> Message:

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from domain.clock import Millis
@@ -106,6 +107,10 @@ class RoutingStore:
     def admit(self, tenant: str, session_id: str, prompt: Prompt) -> Admission:
         """See `Store.admit`."""
         return self._of(session_id).admit(tenant, session_id, prompt)
+
+    def admit_soon(self, tenant: str, session_id: str, prompt: Prompt) -> Future[Admission]:
+        """See `Store.admit_soon`."""
+        return self._of(session_id).admit_soon(tenant, session_id, prompt)
 
     def message(self, tenant: str, session_id: str, message_id: str) -> Message:
         """See `Store.message`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import redis
@@ -24,6 +25,9 @@ from storage.ephemeral.snapshots import Snapshot, Snapshots
 T = TypeVar("T")
 
 BACKLOG_RETRY_AFTER_S = 10
+
+SOON_THREADS = 32
+"""How many prompts are taken at once."""
 
 MOST_LOOKS = 4
 """How often one exchange looks for heads while what it finds is overdue, gone or taken by others."""
@@ -55,6 +59,7 @@ class EphemeralStore:
         self._backlog = backlog
         self._jitter = jitter
         self._is_inspected = False
+        self._threads = ThreadPoolExecutor(SOON_THREADS, thread_name_prefix="promptq-ephemeral")
 
     def create_session(self, tenant: str, creation: Creation) -> tuple[Session, bool]:
         """See `Store.create_session`."""
@@ -114,6 +119,10 @@ class EphemeralStore:
                 at, prompt, default_model=self._default_model, check_backlog=lambda: self._check_backlog(tenant)
             ),
         )
+
+    def admit_soon(self, tenant: str, session_id: str, prompt: Prompt) -> Future[Admission]:
+        """See `Store.admit_soon`."""
+        return self._threads.submit(self.admit, tenant, session_id, prompt)
 
     def message(self, tenant: str, session_id: str, message_id: str) -> Message:
         """See `Store.message`."""
@@ -262,6 +271,7 @@ class EphemeralStore:
 
     def close(self) -> None:
         """See `Store.close`."""
+        self._threads.shutdown()
         with contextlib.suppress(redis.RedisError):
             self._client.close()
 

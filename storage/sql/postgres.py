@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -26,6 +27,9 @@ LOCK_TIMEOUT_MS = 5_000
 #: A process that froze inside a transaction is cut off, so that its locks do not outlive its leases by much.
 IDLE_IN_TRANSACTION_MS = 10_000
 CONNECT_TIMEOUT_S = 5
+
+SOON_THREADS = 16
+"""Most of them wait: for a session's row that somebody else holds."""
 
 #: Every statement here is meant to go by its index, row by row. A plan that is made while a table is nearly empty reads
 #: it whole, or hashes it, and a prepared statement keeps that plan until the next ANALYZE: a worker that had started
@@ -65,6 +69,7 @@ class PostgresTransactions:
                 "tcp_user_timeout": 15_000,
             },
         )
+        self._threads = ThreadPoolExecutor(SOON_THREADS, thread_name_prefix="promptq-postgres")
         #: The same pool. What only reads begins no transaction, nor ends one: that took two of three round trips.
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -86,6 +91,10 @@ class PostgresTransactions:
             time.sleep(random.uniform(0, 0.01 * attempt))
         raise AssertionError
 
+    def write_soon(self, name: str, work: Callable[[Tx], T]) -> Future[T]:
+        """Run work in a transaction, in a thread; with more than `SOON_THREADS` of it at once, some waits."""
+        return self._threads.submit(self.write, name, work)
+
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run work that only reads, each statement over its own snapshot."""
         for attempt in range(1, MOST_TRIES + 1):
@@ -98,7 +107,8 @@ class PostgresTransactions:
         raise AssertionError
 
     def close(self) -> None:
-        """Close the connections."""
+        """Do what is waiting, and close the connections."""
+        self._threads.shutdown()
         self._engine.dispose()
 
 

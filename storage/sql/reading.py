@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from domain.creation import committed_turns
 from domain.errors import JobNotFound, MessageNotFound, SessionNotFound
 from domain.jobs import Job
 from domain.messages import Message, Turn
+from domain.prompts import Prompt
 from domain.sessions import Session
 from storage.base import Branch, JobQuery, SessionQuery
 from storage.sql import queue
@@ -28,12 +30,57 @@ _messages = sa.select(*MESSAGE_COLUMNS).where(_scope).order_by(message.c.seq, me
 _latest = sa.select(*MESSAGE_COLUMNS).where(_scope).order_by(message.c.seq.desc(), message.c.role.desc())
 _messages_below = _messages.where(message.c.seq < sa.bindparam("below"))
 _message = Prepared(sa.select(*MESSAGE_COLUMNS).where(_scope, message.c.id == sa.bindparam("id")))
+_message_by_key = Prepared(
+    sa.select(*MESSAGE_COLUMNS).where(_scope, message.c.idempotency_key == sa.bindparam("idempotency_key"))
+)
+#: All that a group of prompts asks for, in one statement; for Postgres, where each is a round trip.
+_keyed = {
+    name: Prepared(
+        sa.text(
+            f"SELECT {', '.join(f'message.{column.name}' for column in MESSAGE_COLUMNS)}"  # noqa: S608 - constants
+            " FROM json_to_recordset(CAST(:rows AS json))"
+            " AS v(tenant text, session_id text, incarnation bigint, key text) JOIN message"
+            f" ON message.{name} = v.key AND message.session_id = v.session_id"
+            " AND message.incarnation = v.incarnation AND message.tenant = v.tenant"
+        )
+    )
+    for name in ("id", "idempotency_key")
+}
 _in_turn = Prepared(
     sa.select(*MESSAGE_COLUMNS).where(
         _scope, message.c.seq == sa.bindparam("seq"), message.c.role == sa.bindparam("role")
     )
 )
 _stamped_heads = sa.select(*JOB_COLUMNS).where(job.c.tenant == sa.bindparam("tenant"), sa.text(STAMPED))
+
+
+Key = tuple[str, str]
+"""What a prompt is named by: `id` or `idempotency_key`, and the name."""
+
+
+def key_of(prompt: Prompt) -> Key | None:
+    """Return what a prompt is named by: its message ID, else its idempotency key."""
+    if prompt.message_id is not None:
+        return "id", prompt.message_id
+    return None if prompt.idempotency_key is None else ("idempotency_key", prompt.idempotency_key)
+
+
+def keyed_messages(tx: Tx, keys: Collection[tuple[Session, Key]]) -> dict[tuple[str, str, Key], Message]:
+    """Find the messages that keys name in their sessions, by tenant, session ID and key."""
+    found: dict[tuple[str, str, Key], Message] = {}
+    if tx.is_sqlite or len(keys) == 1:
+        for of, (kind, name) in keys:
+            statement = _message if kind == "id" else _message_by_key
+            row = statement.first(tx, {**_key(of), kind: name})
+            if row is not None:
+                found[of.tenant, of.id, (kind, name)] = message_of(row)
+        return found
+    for kind, statement in _keyed.items():
+        rows = [{**_key(of), "key": name} for of, (kind_of_it, name) in keys if kind_of_it == kind]
+        for row in statement.all(tx, {"rows": msgspec.json.encode(rows).decode()}) if rows else ():
+            kept = message_of(row)
+            found[kept.tenant, kept.session_id, (kind, getattr(kept, kind))] = kept
+    return found
 
 
 def find_message(tx: Tx, of: Session, message_id: str) -> Message | None:

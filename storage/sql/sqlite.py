@@ -81,18 +81,21 @@ class SqliteTransactions:
 
     def write(self, name: str, work: Callable[[Tx], T]) -> T:
         """Hand work to the writer thread and wait until its commit is on disk."""
+        return self.write_soon(name, work).result()
+
+    def write_soon(self, name: str, work: Callable[[Tx], T]) -> Future[T]:
+        """Hand work to the writer thread."""
         item = _Work(name, work)
         with self._wake:
             if self._closing:
-                message = "the store is closed"
-                raise StoreUnavailable(message)
+                item.fail(StoreUnavailable("the store is closed"))
+                return item.future
             if self._writer is None:
                 self._writer = threading.Thread(target=self._run, name="promptq-sqlite-writer", daemon=True)
                 self._writer.start()
             self._waiting.append(item)
             self._wake.notify()
-        result: T = item.future.result()
-        return result
+        return item.future
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run work over a snapshot. It waits for no writer."""

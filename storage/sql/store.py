@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from domain.clock import Millis
@@ -13,7 +14,10 @@ from domain.messages import Message, Turn
 from domain.prompts import Admission, Prompt
 from domain.sessions import Creation, Session
 from storage.base import Beat, Branch, Cancelling, Exchange, Head, JobQuery, Reconciled, SessionQuery
-from storage.sql import admission, ending, exchange, queue, reading, upkeep
+from storage.sql import admission, creating, ending, exchange, queue, reading, upkeep
+from storage.sql.admission import Arrival, Terms
+from storage.sql.backlog import Backlog
+from storage.sql.gathering import Gathering
 from storage.sql.transactions import RowRefused, Transactions
 from storage.sql.versions import check_revision
 
@@ -35,14 +39,14 @@ class SqlStore:
         self._transactions = transactions
         self._write = transactions.write
         self._read = transactions.read
-        self._default_model = default_model
-        self._backlog = admission.Backlog(backlog)
+        self._terms = Terms(default_model, Backlog(backlog))
+        self._gathering = Gathering(transactions, self._terms)
         self._jitter = jitter
         self._patrol = upkeep.Patrol()
 
     def create_session(self, tenant: str, creation: Creation) -> tuple[Session, bool]:
         """See `Store.create_session`."""
-        return self._write("create", lambda tx: admission.create_session(tx, tenant, creation))
+        return self._write("create", lambda tx: creating.create_session(tx, tenant, creation))
 
     def session(self, tenant: str, session_id: str) -> Session:
         """See `Store.session`."""
@@ -74,7 +78,7 @@ class SqlStore:
         if there is not None:
             return repeat_fork(there, creation), False
         found = branch()
-        return self._write("fork", lambda tx: admission.plant(tx, tenant, creation, found))
+        return self._write("fork", lambda tx: creating.plant(tx, tenant, creation, found))
 
     def fork_session(
         self, tenant: str, source_id: str, creation: Creation, *, before: str | None
@@ -84,11 +88,12 @@ class SqlStore:
 
     def admit(self, tenant: str, session_id: str, prompt: Prompt) -> Admission:
         """See `Store.admit`."""
-        model, backlog = self._default_model, self._backlog
-        return self._write(
-            "admit",
-            lambda tx: admission.admit(tx, tenant, session_id, prompt, default_model=model, backlog=backlog),
-        )
+        arrival = Arrival(tenant, session_id, prompt)
+        return self._write("admit", lambda tx: admission.admit(tx, arrival, self._terms))
+
+    def admit_soon(self, tenant: str, session_id: str, prompt: Prompt) -> Future[Admission]:
+        """See `Store.admit_soon`. What arrives while the database is busy is committed together."""
+        return self._gathering.take(Arrival(tenant, session_id, prompt))
 
     def message(self, tenant: str, session_id: str, message_id: str) -> Message:
         """See `Store.message`."""
@@ -134,12 +139,9 @@ class SqlStore:
 
     def retry_job(self, tenant: str, job_id: str, *, idempotency_key: str | None = None) -> Admission:
         """See `Store.retry_job`."""
-        model, backlog = self._default_model, self._backlog
         return self._write(
             "retry",
-            lambda tx: admission.retry_job(
-                tx, tenant, job_id, idempotency_key=idempotency_key, default_model=model, backlog=backlog
-            ),
+            lambda tx: admission.retry_job(tx, tenant, job_id, idempotency_key=idempotency_key, terms=self._terms),
         )
 
     def ready_heads(self, *, slots: int, suspects: int) -> list[Head]:

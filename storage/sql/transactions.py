@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -61,6 +62,9 @@ class Transactions(Protocol):
                 have been kept.
             RowRefused: it will not take a row.
         """
+
+    def write_soon(self, name: str, work: Callable[[Tx], T]) -> Future[T]:
+        """Have `write` done, and return at once: also while the database does not answer."""
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run work that only reads.

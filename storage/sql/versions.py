@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -73,6 +75,23 @@ class CheckedTransactions:
         """See `Transactions.write`. Raises `StoreIncompatible` too."""
         self._check()
         return self._transactions.write(name, work)
+
+    def write_soon(self, name: str, work: Callable[[Tx], T]) -> Future[T]:
+        """See `Transactions.write_soon`. Its future may fail with `StoreIncompatible` too."""
+        if self._is_checked:
+            return self._transactions.write_soon(name, work)
+        answer: Future[T] = Future()
+        answer.set_running_or_notify_cancel()
+        threading.Thread(target=self._write_into, args=(answer, name, work), name="promptq-first-write").start()
+        return answer
+
+    def _write_into(self, answer: Future[T], name: str, work: Callable[[Tx], T]) -> None:
+        try:
+            result = self.write(name, work)
+        except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it, whatever it is
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """See `Transactions.read`. Raises `StoreIncompatible` too."""

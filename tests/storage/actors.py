@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from domain.errors import PromptqError
 from domain.jobs import AttemptEnd, Claimed, Finished, Job, Outcome
 from domain.messages import Message
 from domain.prompts import Admission, Prompt
 from domain.sameness import content_hash
 from domain.sessions import Creation, Session
 from storage.base import Exchange, Store
+from storage.sql.admission import Arrival, admit_together
+from storage.sql.store import SqlStore
 
 LEASE_MS = 30_000
 
@@ -24,6 +27,27 @@ def admit(
 ) -> Admission:
     """Post a prompt."""
     return store.admit(tenant, session_id, a_prompt(text, **fields))
+
+
+def admit_at_once(
+    store: Store, prompts: Sequence[tuple[str, Prompt]], tenant: str = "default"
+) -> list[Admission | PromptqError]:
+    """Post prompts to sessions at the same moment: in one transaction, where the store has such; in this order."""
+    arrivals = [Arrival(tenant, *each) for each in prompts]
+    outcomes: Sequence[Admission | PromptqError | None] = [None] * len(arrivals)
+    if isinstance(store, SqlStore):
+        outcomes = store._transactions.write("admit", lambda tx: admit_together(tx, arrivals, store._terms))
+    return [
+        outcome if outcome is not None else _admitted_or_refused(store, arrival)
+        for arrival, outcome in zip(arrivals, outcomes, strict=True)
+    ]
+
+
+def _admitted_or_refused(store: Store, arrival: Arrival) -> Admission | PromptqError:
+    try:
+        return store.admit(*arrival)
+    except PromptqError as refusal:
+        return refusal
 
 
 def admit_job(store: Store, session_id: str = "ses_a", text: str = "hi", **fields: Any) -> Job:

@@ -22,10 +22,10 @@ from hypothesis.stateful import (
 
 from domain.jobs import AttemptEnd, Finished, Outcome
 from domain.messages import Usage
-from domain.prompts import Prompt
+from domain.prompts import Admission, Prompt
 from domain.sessions import Creation, OnFailure
 from storage.base import Beat, Exchange
-from tests.storage.actors import a_prompt
+from tests.storage.actors import a_prompt, admit_at_once
 from tests.storage.promises import Promises
 from tests.support.keepers import Keeper
 from tests.support.memory_store import MemoryStore
@@ -130,6 +130,37 @@ class Interleaving(RuleBasedStateMachine):
             **others,
         )
         return self._admit(tenant, session, prompt)
+
+    @rule(
+        target=jobs,
+        arrivals=st.lists(
+            st.tuples(
+                sessions,
+                st.sampled_from(["x", "x", "x", "y"]),
+                keys,
+                priorities,
+                st.sampled_from([*[{}] * 6, {"no_reply": True}, {"if_missing": "fail"}, {"when_busy": "reject"}]),
+            ),
+            min_size=2,
+            max_size=6,
+        ),
+    )
+    def arrive_together(
+        self, arrivals: list[tuple[str, str, dict[str, Any], int, dict[str, Any]]]
+    ) -> MultipleResults[int]:
+        """Prompts of the same moment: a keeper that takes them together does so as if one after the other."""
+        prompts = [
+            (session, a_prompt(text, priority=priority, **key, **others))
+            for session, text, key, priority, others in arrivals
+        ]
+        told = self.twins.do(lambda twin: admit_at_once(twin.store, prompts))
+        if told is None:
+            return multiple()
+        handles: list[int] = []
+        for one, other in zip(told.model, told.keeper, strict=True):
+            if isinstance(one, Admission) and isinstance(other, Admission):
+                handles += self._admitted(Pair(one, other)).values
+        return multiple(*handles)
 
     def _admit(self, tenant: str, session: str, prompt: Prompt) -> MultipleResults[int]:
         return self._admitted(self.twins.do(lambda twin: twin.store.admit(tenant, session, prompt)))

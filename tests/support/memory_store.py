@@ -6,6 +6,7 @@ Everything happens under one lock, and nothing is clever: load, ask the domain, 
 
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from domain import creation as creations
@@ -16,6 +17,7 @@ from domain.errors import (
     InvalidRequest,
     JobNotRetryable,
     PromptDiffers,
+    PromptqError,
     SessionBusy,
     SessionNotFound,
 )
@@ -123,6 +125,14 @@ class MemoryStore(MemoryReads):
                 return self._admit(kept, prompt, now, created=False)
             job = self._tables.jobs.get((tenant, message.job_id or ""))
             return Admission(Disposition.REPEATED, session_created=False, session=kept, message=message, job=job)
+
+    def admit_soon(self, tenant: str, session_id: str, prompt: Prompt) -> Future[Admission]:
+        answer: Future[Admission] = Future()
+        try:
+            answer.set_result(self.admit(tenant, session_id, prompt))
+        except PromptqError as error:
+            answer.set_exception(error)
+        return answer
 
     def _repeated(self, session: Session, prompt: Prompt) -> Message | None:
         """The message that the prompt's key names, if it names one."""
