@@ -31,6 +31,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from domain.census import Census, Kind
 from domain.clock import Millis
 from domain.jobs import Claimed, Finished, Job, State
 from domain.messages import Message, Turn
@@ -346,6 +347,22 @@ class Store(Protocol):
         """Mend what time has broken: leases that ran out, missed `expiresAt`, sessions whose head has no stamp.
 
         At most `limit` jobs of each kind; call again if it returned that many. Locked sessions are skipped.
+        """
+
+    def holders(self) -> frozenset[str]:
+        """Return the workers that hold leases now."""
+
+    def end_leases(self, worker: str) -> int:
+        """Have the leases of a worker that is known to be gone run out now; the next `reconcile` takes it for lost.
+
+        Of a worker that lives it costs repeated attempts and nothing else: it renews, or its ends are fenced. Returns
+        how many leases there were.
+        """
+
+    def census(self) -> dict[Kind, Census]:
+        """Count the open jobs of all tenants, by what they wait for. A keeper that does not answer is left out.
+
+        It costs as much as there are open jobs; jobs that have ended cost nothing.
         """
 
     def prune(self, *, older_than_ms: Millis, limit: int) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
+from domain.census import Census, Kind
 from domain.clock import Millis
 from domain.errors import InvalidRequest, StoreUnavailable
 from domain.ids import is_ephemeral, is_ephemeral_job
@@ -254,6 +255,20 @@ class RoutingStore:
         mended = self._durable.reconcile(limit=limit)
         more = self._try(Reconciled(), lambda keeper: keeper.reconcile(limit=limit))
         return Reconciled(mended.lost + more.lost, mended.ended + more.ended, mended.stamped + more.stamped)
+
+    def holders(self) -> frozenset[str]:
+        """See `Store.holders`."""
+        none: frozenset[str] = frozenset()
+        return self._durable.holders() | self._try(none, lambda keeper: keeper.holders())
+
+    def end_leases(self, worker: str) -> int:
+        """See `Store.end_leases`."""
+        return self._durable.end_leases(worker) + self._try(0, lambda keeper: keeper.end_leases(worker))
+
+    def census(self) -> dict[Kind, Census]:
+        """See `Store.census`."""
+        none: dict[Kind, Census] = {}
+        return self._durable.census() | self._try(none, lambda keeper: keeper.census())
 
     def prune(self, *, older_than_ms: Millis, limit: int) -> int:
         """See `Store.prune`."""

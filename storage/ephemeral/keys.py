@@ -26,6 +26,8 @@ class Keys:
         self._prefix = f"{prefix}tmp:"
         self.running = f"{self._prefix}running"
         self.expiring = f"{self._prefix}expiring"
+        #: The tenants that may have open jobs.
+        self.tenants = f"{self._prefix}tenants"
 
     def session(self, tenant: str, session_id: str) -> str:
         """The hash of a session."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import redis
 
+from domain.census import Census, Kind
 from domain.clock import Clock, Millis
 from domain.errors import InvalidRequest, JobNotFound, StoreUnavailable
 from domain.jobs import Finished, Job
@@ -17,7 +19,7 @@ from domain.messages import Message, Turn
 from domain.prompts import Admission, Prompt
 from domain.sessions import Creation, Session
 from storage.base import Beat, Branch, Cancelling, Exchange, Head, JobQuery, Reconciled, SessionQuery
-from storage.ephemeral import changes, exchange, reading, upkeep
+from storage.ephemeral import census, changes, exchange, reading, upkeep
 from storage.ephemeral.inspection import inspect
 from storage.ephemeral.keys import Keys
 from storage.ephemeral.snapshots import Snapshot, Snapshots
@@ -28,6 +30,9 @@ BACKLOG_RETRY_AFTER_S = 10
 
 SOON_THREADS = 32
 """How many prompts are taken at once."""
+
+REMEMBER_S = 60.0
+"""How often a tenant that prompts is noted anew, for the census: after FLUSHALL it is known again in a minute."""
 
 MOST_LOOKS = 4
 """How often one exchange looks for heads while what it finds is overdue, gone or taken by others."""
@@ -59,6 +64,7 @@ class EphemeralStore:
         self._backlog = backlog
         self._jitter = jitter
         self._is_inspected = False
+        self._remembered: dict[str, float] = {}
         self._threads = ThreadPoolExecutor(SOON_THREADS, thread_name_prefix="promptq-ephemeral")
 
     def create_session(self, tenant: str, creation: Creation) -> tuple[Session, bool]:
@@ -112,6 +118,7 @@ class EphemeralStore:
 
     def admit(self, tenant: str, session_id: str, prompt: Prompt) -> Admission:
         """See `Store.admit`."""
+        self._remember(tenant)
         return self._change(
             tenant,
             session_id,
@@ -260,6 +267,21 @@ class EphemeralStore:
             expired = upkeep.expire_overdue(self._snapshots, limit)
             return Reconciled(tuple(lost), (*behind, *expired))
 
+    def holders(self) -> frozenset[str]:
+        """See `Store.holders`."""
+        with answering():
+            return upkeep.holders(self._snapshots)
+
+    def end_leases(self, worker: str) -> int:
+        """See `Store.end_leases`."""
+        with answering():
+            return upkeep.end_leases(self._snapshots, worker)
+
+    def census(self) -> dict[Kind, Census]:
+        """See `Store.census`."""
+        with answering():
+            return {"ephemeral": census.census(self._snapshots)}
+
     def prune(self, *, older_than_ms: Millis, limit: int) -> int:  # noqa: ARG002 - the contract's
         """See `Store.prune`. Sessions take their jobs' records along when they go."""
         return 0
@@ -288,6 +310,13 @@ class EphemeralStore:
         if place is None:
             raise JobNotFound(job_id)
         return place[1]
+
+    def _remember(self, tenant: str) -> None:
+        """Have a tenant's jobs counted by `census`; asked for at every prompt, done once a minute."""
+        if time.monotonic() >= self._remembered.get(tenant, 0.0):
+            with answering():
+                census.remember_tenant(self._snapshots, tenant)
+            self._remembered[tenant] = time.monotonic() + REMEMBER_S
 
     def _check_backlog(self, tenant: str) -> None:
         open_jobs = self._client.zcard(self._keys.open_of(tenant))

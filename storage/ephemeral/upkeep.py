@@ -7,10 +7,11 @@ from collections.abc import Callable
 from domain import lifecycle
 from domain.clock import Millis
 from domain.jobs import Job
+from storage.documents import job_of
 from storage.ephemeral.changes import apply
 from storage.ephemeral.exchange import forget
 from storage.ephemeral.keys import named
-from storage.ephemeral.snapshots import Snapshot, Snapshots
+from storage.ephemeral.snapshots import Name, Snapshot, Snapshots
 
 HOLD = """
 -- KEYS: the duty. ARGV: who wants it, the time, for how long (ms).
@@ -90,3 +91,39 @@ def forget_if_gone(snapshots: Snapshots, member: str) -> None:
     tenant, session_id, job_id, _ = named(member)
     if not snapshots.client.hexists(snapshots.keys.session(tenant, session_id), f"j:{job_id}"):
         forget(snapshots, member)
+
+
+def holders(snapshots: Snapshots) -> frozenset[str]:
+    """Return the workers that hold leases. See `Store.holders`."""
+    found = (job.worker for _, job in _running(snapshots))
+    return frozenset(worker for worker in found if worker is not None)
+
+
+def end_leases(snapshots: Snapshots, worker: str) -> int:
+    """Have a worker's leases run out now. See `Store.end_leases`."""
+    ended = 0
+    for name, found in _running(snapshots):
+
+        def end(snapshot: Snapshot, found: Job = found) -> int:
+            job = snapshot.job(found.id) if snapshot.session is not None else None
+            if job is None or job.worker != worker or not lifecycle.holds(job, found.attempt):
+                return 0
+            snapshot.put(job.evolve(lease_until=snapshot.now))
+            return 1
+
+        if found.worker == worker:
+            ended += snapshots.change(name, end)
+    return ended
+
+
+def _running(snapshots: Snapshots) -> list[tuple[Name, Job]]:
+    """Read all running jobs, each with its session's name."""
+    entries = [named(member.decode()) for member in snapshots.client.zrange(snapshots.keys.running, 0, -1)]
+    if not entries:
+        return []
+    with snapshots.client.pipeline(transaction=False) as pipeline:
+        for tenant, session_id, job_id, _ in entries:
+            pipeline.hget(snapshots.keys.session(tenant, session_id), f"j:{job_id}")
+        documents = pipeline.execute()
+    found = zip(entries, documents, strict=True)
+    return [((entry[0], entry[1]), job_of(document)) for entry, document in found if document]

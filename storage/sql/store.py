@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
+from domain.census import Census, Kind
 from domain.clock import Millis
 from domain.creation import repeat_fork
 from domain.jobs import Finished, Job
@@ -14,7 +15,7 @@ from domain.messages import Message, Turn
 from domain.prompts import Admission, Prompt
 from domain.sessions import Creation, Session
 from storage.base import Beat, Branch, Cancelling, Exchange, Head, JobQuery, Reconciled, SessionQuery
-from storage.sql import admission, creating, ending, exchange, queue, reading, upkeep
+from storage.sql import admission, census, creating, ending, exchange, holders, queue, reading, upkeep
 from storage.sql.admission import Arrival, Terms
 from storage.sql.backlog import Backlog
 from storage.sql.gathering import Gathering
@@ -211,6 +212,18 @@ class SqlStore:
         place = self._patrol.place
         stamped, self._patrol.place = self._write("stamp", lambda tx: upkeep.stamp_missing(tx, place, limit * 10))
         return Reconciled(tuple(lost), (*behind, *expired), stamped)
+
+    def holders(self) -> frozenset[str]:
+        """See `Store.holders`."""
+        return self._read(holders.holders)
+
+    def end_leases(self, worker: str) -> int:
+        """See `Store.end_leases`."""
+        return self._write("end_leases", lambda tx: holders.end_leases(tx, worker))
+
+    def census(self) -> dict[Kind, Census]:
+        """See `Store.census`."""
+        return {"durable": self._read(census.census)}
 
     def prune(self, *, older_than_ms: Millis, limit: int) -> int:
         """See `Store.prune`."""

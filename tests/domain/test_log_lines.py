@@ -20,10 +20,12 @@ def a_record(name: str, message: str, level: int = logging.INFO, **more: Any) ->
 
 
 def broken(name: str) -> logging.LogRecord:
+    nothing: dict[str, str] = {}
     try:
-        {}[SECRET]
+        nothing[SECRET] += ""
     except KeyError:
-        return a_record(name, "it_broke", logging.ERROR, exc_info=sys.exc_info())
+        trouble = sys.exc_info()
+    return a_record(name, "it_broke", logging.ERROR, exc_info=trouble)
 
 
 def test_a_record_in_text_is_its_time_level_logger_event_and_fields() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from domain import creation as creations
 from domain import lifecycle
+from domain.census import Census, Kind
 from domain.clock import Clock, Millis, system_clock
 from domain.errors import (
     BacklogFull,
@@ -27,6 +28,7 @@ from domain.prompts import Admission, Disposition, Prompt
 from domain.sameness import refuse_answers_name, same_prompt
 from domain.sessions import Creation, Session
 from storage.base import Beat, Branch, Cancelling, Exchange, Head, Reconciled
+from tests.support.memory_census import counted
 from tests.support.memory_reads import MemoryReads
 
 #: As the real keepers: how often one exchange looks while what it finds is overdue.
@@ -318,6 +320,21 @@ class MemoryStore(MemoryReads):
                     session = self.session(job.tenant, job.session_id)
                     ended += self._apply(lifecycle.expire(session, job, now), now)
             return Reconciled(tuple(lost), tuple(ended))
+
+    def holders(self) -> frozenset[str]:
+        return frozenset(job.worker for job in self._tables.jobs.values() if job.worker and job.state is State.RUNNING)
+
+    def census(self) -> dict[Kind, Census]:
+        with self._lock:
+            kind: Kind = "ephemeral" if self._ephemeral else "durable"
+            return {kind: counted(self._tables.jobs.values(), self._clock())}
+
+    def end_leases(self, worker: str) -> int:
+        with self._lock:
+            held = [job for job in self._tables.jobs.values() if job.worker == worker and job.state is State.RUNNING]
+            for job in held:
+                self._tables.jobs[job.tenant, job.id] = job.evolve(lease_until=self._clock())
+            return len(held)
 
     def _lease_ran_out(self, now: Millis) -> list[Job]:
         gone = [job for job in self._tables.jobs.values() if job.lease_until is not None and job.lease_until <= now]
