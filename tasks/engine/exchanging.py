@@ -19,6 +19,7 @@ from domain.jobs import AttemptEnd, Failure, Outcome
 from storage.base import Exchange, Store
 from storage.failpoints import failpoint
 from tasks.engine.outlets import Commit
+from tasks.engine.pace import Pace
 from tasks.engine.slots import Attempt, Slots
 
 log = logging.getLogger(__name__)
@@ -28,9 +29,6 @@ LOOK_S = (1.0, 2.0)
 
 SHORTEST_LOOK_S = 0.05
 """A head may be ready and yet not for us (its session is locked, it is a suspect): no need to ask all the time."""
-
-MOST_AT_ONCE = 256
-"""Attempts handed in, and claimed, in one transaction: locks are held for milliseconds, and the first start soon."""
 
 RING_S = 1.0
 """While this worker's slots stay full, others are told so often that there is more."""
@@ -75,6 +73,7 @@ class Exchanger:
         self._committed = committed
         self._ring = ring
         self._tell_saturated = saturated
+        self._pace = Pace()
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._end_by = 0.0
@@ -129,21 +128,21 @@ class Exchanger:
             self._wake.wait(max(0.0, self._look_at - now) if self._free(0) else LONGEST_PAUSE_S)
             # Cleared before the ended are taken: who ends after that sets it again.
             self._wake.clear()
-            ended = self._slots.take(MOST_AT_ONCE)
-            if len(ended) == MOST_AT_ONCE:
+            most = self._pace.most()
+            ended = self._slots.take(most)
+            if len(ended) == most:
                 self._wake.set()
             free = self._free(len(ended))
             now = time.monotonic()
             if self._ending.is_set() and (not ended or now > self._end_by):
                 return
             if ended or (free and (self._asked_to_look or now >= self._look_at)):
-                self._round(ended, free)
+                self._round(ended, free, min(free, most))
 
     def _free(self, taken: int) -> int:
         return self._slots.free(taken) if self._claiming and not self._paused else 0
 
-    def _round(self, ended: list[Attempt], free: int) -> None:
-        asked = min(free, MOST_AT_ONCE)
+    def _round(self, ended: list[Attempt], free: int, asked: int) -> None:
         if asked:
             # Before the store is asked: who asks to look while it answers is asking for the next round.
             self._asked_to_look = False
@@ -163,6 +162,7 @@ class Exchanger:
             self._ceiling_s = FIRST_PAUSE_S
         failpoint("engine.after_exchange")
         attempts = [Attempt(claimed, self._slots.patience_s) for claimed in got.claimed]
+        self._pace.saw([attempt.job for attempt in attempts])
         untaken = {(end.job_id, end.attempt) for end in got.untaken}
         # Those that the store did not answer for are handed in with the next round; nobody is woken for them.
         self._slots.put_back([attempt for attempt in ended if attempt.key[1:] in untaken])

@@ -156,8 +156,13 @@ class Slots:
         return True
 
     def take(self, most: int) -> list[Attempt]:
-        """Take what has ended, in the order that it did. They keep their slots until they are released."""
+        """Take what has ended, in the order that it did; if that is more, the most urgent first.
+
+        They keep their slots until they are released.
+        """
         with self._lock:
+            if len(self._ended) > most:
+                self._ended.sort(key=lambda attempt: -attempt.job.rank)
             ended, self._ended = self._ended[:most], self._ended[most:]
         return ended
 
