@@ -64,6 +64,7 @@ class EngineStep(bootsteps.StartStopStep):
             store,
             Executors(self._settings),
             self._settings,
+            name=worker.hostname,
             audiences=audiences,
             ring=doorbell.ring,
             saturated=wiring.saturated,

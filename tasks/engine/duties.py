@@ -16,6 +16,7 @@ from domain.clock import Millis, millis
 from domain.errors import StoreUnavailable
 from storage.base import Store
 from storage.failpoints import failpoint
+from tasks.engine.identity import is_predecessor
 from tasks.engine.outlets import Commit
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Duties:
         *,
         lease_s: float,
         retention_ms: Millis,
+        succeeds: bool = False,
         committed: Callable[[Commit], None],
         woke: Callable[[], None],
     ) -> None:
@@ -56,6 +58,7 @@ class Duties:
             worker: this worker's ID.
             lease_s: the length of the leases on jobs.
             retention_ms: how long the records of ended jobs are kept.
+            succeeds: whether leases of earlier runs of this worker are to be ended, before all else.
             committed: is told what reconcile changed.
             woke: is called when there may be work to claim.
         """
@@ -66,6 +69,7 @@ class Duties:
         self._committed = committed
         self._woke = woke
         self._ending = threading.Event()
+        self._succeeds = succeeds
 
     def end(self) -> None:
         """Have the thread end after the step that it is in."""
@@ -73,13 +77,33 @@ class Duties:
 
     def run(self) -> None:
         """Ask for the duty, and do it, until `end`."""
+        if self._succeeds:
+            self._try(self._succeed)
         while not self._ending.wait(random.uniform(0.5, 1.0) * self._round_s):
-            try:
-                if self._store.hold(DUTY, self._worker, lease_ms=millis(HOLD_ROUNDS * self._round_s)):
-                    self._reconcile()
-                    self._prune()
-            except StoreUnavailable:
-                log.debug("duty_not_done")
+            self._try(self._do)
+
+    def _try(self, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except StoreUnavailable:
+            log.debug("duty_not_done")
+
+    def _do(self) -> None:
+        if self._succeeds:
+            self._succeed()
+        if self._store.hold(DUTY, self._worker, lease_ms=millis(HOLD_ROUNDS * self._round_s)):
+            self._reconcile()
+            self._prune()
+
+    def _succeed(self) -> None:
+        """Take what an earlier run of this worker held for lost, now: it need not wait for its leases to run out."""
+        gone = [other for other in self._store.holders() if is_predecessor(other, self._worker)]
+        for other in gone:
+            left = self._store.end_leases(other)
+            log.warning("predecessor_lost", extra={"predecessor": other, "jobs": left})
+        self._succeeds = False
+        if gone:
+            self._reconcile()
 
     def _prune(self) -> None:
         """Remove old records for as long as there are more than one step takes, but reconcile again in time."""

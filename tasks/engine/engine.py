@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import socket
 import time
 from collections.abc import Callable, Sequence
 
@@ -16,6 +13,7 @@ from storage.base import Store
 from tasks.engine.duties import Duties
 from tasks.engine.event_loop import EventLoop
 from tasks.engine.exchanging import Exchanger
+from tasks.engine.identity import new_worker_id
 from tasks.engine.leases import LeaseKeeper
 from tasks.engine.outlets import Audience, Commit, Outlet
 from tasks.engine.running import Runner
@@ -34,11 +32,6 @@ def _nothing(*_: object) -> None:
     """Tell nobody."""
 
 
-def new_worker_id() -> str:
-    """Name this run of this process: host, process ID, 32 random bits."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-
-
 class Engine:
     """Claims, runs and finishes prompts, many at once, until it is stopped. Made after any fork, used once."""
 
@@ -48,6 +41,7 @@ class Engine:
         executors: Executors,
         settings: Settings,
         *,
+        name: str | None = None,
         audiences: dict[str, Audience] | None = None,
         ring: Callable[[], None] = _nothing,
         saturated: Callable[[bool], None] = _nothing,
@@ -60,13 +54,14 @@ class Engine:
             store: the store; whoever opened it closes it after `stop`.
             executors: what answers; the engine closes them.
             settings: `concurrency`, `lease` and `retention` are looked at.
+            name: the worker's own, which no other has; with it, leases left by an earlier run of it are ended.
             audiences: who is told what has been committed, by name.
             ring: tells the other workers that there may be work for them. It must not wait.
             saturated: is told when all slots have been filled (True) and when one stayed empty (False).
             failed: is called, perhaps more than once, when the engine cannot go on.
             patience_s: how long an executor may take to let go when told to, and the event loop to answer.
         """
-        self.worker = new_worker_id()
+        self.worker = new_worker_id(name)
         self._ring = ring
         self._stopped = False
         self._slots = Slots(settings.concurrency, patience_s)
@@ -99,6 +94,7 @@ class Engine:
             self.worker,
             lease_s=settings.lease,
             retention_ms=millis(settings.retention * 86_400),
+            succeeds=name is not None,
             committed=self._publish,
             woke=self._on_work,
         )

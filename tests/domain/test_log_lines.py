@@ -24,8 +24,8 @@ def broken(name: str) -> logging.LogRecord:
     try:
         nothing[SECRET] += ""
     except KeyError:
-        trouble = sys.exc_info()
-    return a_record(name, "it_broke", logging.ERROR, exc_info=trouble)
+        return a_record(name, "it_broke", logging.ERROR, exc_info=sys.exc_info())
+    raise AssertionError("nothing has no such key")
 
 
 def test_a_record_in_text_is_its_time_level_logger_event_and_fields() -> None:
