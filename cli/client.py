@@ -57,10 +57,11 @@ class Client:
         """
         self.server = server
         self._notice = notice
-        auth = httpx2.BasicAuth(USER, server.password) if server.password else None
+        auth = httpx2.BasicAuth(USER, server.password) if server.password and not server.key else None
         self._http = httpx2.Client(
             base_url=server.url,
             auth=auth,
+            headers={"Authorization": f"Bearer {server.key}"} if server.key else None,
             trust_env=not server.is_loopback,
             timeout=httpx2.Timeout(_ANSWER_S, connect=5),
         )
@@ -217,11 +218,7 @@ class Client:
         status = answer.status_code
         message = _message(answer)
         if status == httpx2.codes.UNAUTHORIZED:
-            raise PasswordRefused(
-                f"{self.server.url} wants a password; set PROMPTQ_PASSWORD to the server's."
-                if self.server.password is None
-                else f"{self.server.url} does not take the password in PROMPTQ_PASSWORD; set it to the server's."
-            )
+            raise PasswordRefused(_unauthorized(self.server))
         if message is None:
             raise Unexpected(
                 f"{self.server.url} (from {self.server.source}) answered {status} in a way that promptq does not; "
@@ -232,6 +229,14 @@ class Client:
         if status in (400, 413, 422):
             raise Invalid(message, status=status)
         raise Refused(message, status=status)
+
+
+def _unauthorized(server: ServerAddress) -> str:
+    if server.key is not None:
+        return f"{server.url} does not take the key in PROMPTQ_KEY; set it to one that the server knows."
+    if server.password is not None:
+        return f"{server.url} does not take the password in PROMPTQ_PASSWORD; set it to the server's."
+    return f"{server.url} wants a key or a password; set PROMPTQ_KEY to yours, or PROMPTQ_PASSWORD to the server's."
 
 
 def _pauses() -> Iterator[float]:

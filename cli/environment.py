@@ -1,17 +1,22 @@
 """The settings as a command sees them: the environment, overridden by options, and errors put in words."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.refusal import Refusal
 
 if TYPE_CHECKING:
+    from domain.configuration import Configuration
     from domain.settings import Settings
 
 #: The user that the one password belongs to, as in OpenCode.
 USER = "opencode"
 
-_LOOPBACK_NAMES = frozenset({"localhost", "ip6-localhost"})
+PREFIX = "PROMPTQ_"
+
+#: What is read from the environment besides the settings: by client commands, by `./run`, and for trials of crashes.
+_OTHERS = ("URL", "KEY", "CALLED", "PYTHON", "FAILPOINTS")
 
 
 def read_settings(**options: Any) -> "Settings":
@@ -34,11 +39,43 @@ def read_settings(**options: Any) -> "Settings":
         raise Refusal(f"{called} is not right: {first['msg']}.", exit_code=2) from error
 
 
+def read_configuration(settings: "Settings") -> "Configuration":
+    """The configuration file.
+
+    Raises:
+        Refusal: it cannot be honoured; says in which line, and why.
+    """
+    from domain.configuration import ConfigurationInvalid, configuration_of
+
+    try:
+        return configuration_of(settings)
+    except ConfigurationInvalid as error:
+        raise Refusal(f"{error}.", exit_code=2) from error
+
+
+def remarks_on(names: Iterable[str]) -> list[str]:
+    """What to say of the environment's variables: those that look like settings and are none, misspelt perhaps."""
+    import difflib
+
+    from domain.settings import Settings
+
+    known = [name.upper() for name in (*Settings.model_fields, *_OTHERS)]
+    remarks = []
+    for name in sorted(names):
+        given = name.removeprefix(PREFIX)
+        if given != name and given not in known:
+            near = difflib.get_close_matches(given, known, n=1)
+            hint = f"; did you mean {PREFIX}{near[0]}?" if near else "."
+            remarks.append(f"{name} is no setting of promptq's, and does nothing{hint}")
+    return remarks
+
+
 def environment_of(settings: "Settings", base: dict[str, str]) -> dict[str, str]:
     """The environment in which another process reads the same settings: `base`, with what options changed."""
     environment = dict(base)
     changed: dict[str, str | None] = {
         "DATA_DIR": str(Path(settings.data_dir).absolute()),
+        "CONFIG": str(Path(settings.config).absolute()) if "config" in settings.model_fields_set else None,
         "HOST": settings.host,
         "PORT": str(settings.port),
         "FLOWER_PORT": str(settings.flower_port),
@@ -48,27 +85,3 @@ def environment_of(settings: "Settings", base: dict[str, str]) -> dict[str, str]
     }
     environment.update({f"PROMPTQ_{name}": value for name, value in changed.items() if value is not None})
     return environment
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server bound to `host`."""
-    import ipaddress
-
-    if host.lower() in _LOOPBACK_NAMES:
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def refuse_open_door(settings: "Settings") -> None:
-    """Refuse to let other machines in without a password, or with one that Flower would read as several."""
-    password = settings.password.get_secret_value() if settings.password else ""
-    if not password and not is_loopback(settings.host):
-        raise Refusal(
-            f"{settings.host} can be reached from other machines, and there is no password: "
-            "set PROMPTQ_PASSWORD, or listen on 127.0.0.1."
-        )
-    if "," in password:
-        raise Refusal("PROMPTQ_PASSWORD must have no comma: Flower would take the parts for several passwords.")

@@ -4,7 +4,7 @@ Refusal                       exit 1, 2 or 130 by its attribute
 └── CommandError              exit 1
     ├── UsageError            exit 2: what was asked is wrong in itself
     ├── ServerUnreachable     nobody answers at the address
-    ├── PasswordRefused       the server wants a password, or another one
+    ├── PasswordRefused       the server wants a key or a password, or another one
     ├── Refused               the server said no (409, 429, 5xx …)
     │   ├── Invalid           exit 2: the request is wrong in itself (400, 413, 422)
     │   └── Missing           there is no such thing (404)
@@ -58,7 +58,7 @@ class ServerUnreachable(CommandError):
 
 
 class PasswordRefused(CommandError):
-    """The server wants a password, or another one."""
+    """The server wants a key or a password, or another one."""
 
 
 class Refused(CommandError):

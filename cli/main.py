@@ -2,15 +2,15 @@
 
 import io
 import sys
+from typing import Annotated
 
 import typer
 
-from cli.commands import demo, job, prompt, roles, session, up
+from cli.commands import demo, job, key, prompt, roles, session, up
 from cli.refusal import Refusal
 
 app = typer.Typer(
     name="promptq",
-    help="A queue for prompts: named sessions, each prompt answered once and in order.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,11 +26,30 @@ app.command(rich_help_panel=_ASK)(prompt.prompt)
 app.add_typer(job.app, name="job", rich_help_panel=_ASK)
 app.add_typer(session.app, name="session", rich_help_panel=_ASK)
 app.command(rich_help_panel=_RUN)(up.up)
+app.add_typer(key.app, name="key", rich_help_panel=_RUN)
 app.command(rich_help_panel=_RUN)(demo.demo)
 app.command(rich_help_panel=_ROLES)(roles.api)
 app.command(rich_help_panel=_ROLES)(roles.worker)
 app.command(rich_help_panel=_ROLES)(roles.flower)
 app.command(rich_help_panel=_ROLES)(roles.migrate)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"promptq {version('promptq')}")
+        raise typer.Exit
+
+
+@app.callback()
+def promptq(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """A queue for prompts: named sessions, each prompt answered once and in order."""
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The command lines and environments of the roles: API, worker, Flower, migration.
 
 `promptq api` and its like become these processes; `promptq up` starts them as children. This module knows how each is
-started and imports none of them.
+started and imports none of them. No role starts with a configuration file that it cannot honour.
 
 Each is started with Python's `-P`: the packages of promptq have everyday names (`api`, `tasks`), and a directory of
 that name where somebody types the command must not be imported in their place. Celery's and uvicorn's own `-A` and
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cli
-from cli.environment import USER, environment_of, refuse_open_door
+from cli.doors import refuse_open_api, refuse_open_flower
+from cli.environment import USER, environment_of, read_configuration, remarks_on
 
 if TYPE_CHECKING:
     from domain.settings import Settings
@@ -43,7 +44,7 @@ class Role:
 
 
 def api(settings: "Settings", base: dict[str, str]) -> Role:
-    refuse_open_door(settings)
+    refuse_open_api(settings, read_configuration(settings))
     command = (
         *(*_PYTHON, "-m", "uvicorn", "api.main:make_app", "--factory"),
         *("--app-dir", str(Path(cli.__file__).parents[1])),
@@ -56,6 +57,7 @@ def api(settings: "Settings", base: dict[str, str]) -> Role:
 
 
 def worker(settings: "Settings", base: dict[str, str], *, name: str = "worker") -> Role:
+    read_configuration(settings)
     command = (
         *(*_CELERY, "--quiet", "worker", "--pool", "threads", "--concurrency", "2"),
         *("--hostname", f"{name}@%h", "--task-events", "--loglevel", settings.log_level),
@@ -65,7 +67,7 @@ def worker(settings: "Settings", base: dict[str, str], *, name: str = "worker") 
 
 
 def flower(settings: "Settings", base: dict[str, str]) -> Role:
-    refuse_open_door(settings)
+    refuse_open_flower(settings, read_configuration(settings))
     environment = {name: value for name, value in environment_of(settings, base).items() if name != "FLOWER_PORT"}
     if settings.password:
         # Never on the command line, which everybody on the machine can read.
@@ -79,11 +81,14 @@ def flower(settings: "Settings", base: dict[str, str]) -> Role:
 
 
 def migrate(settings: "Settings", base: dict[str, str]) -> Role:
+    read_configuration(settings)
     return Role("migrate", (*_PYTHON, "-m", "storage.sql.migrate"), environment_of(settings, base))
 
 
 def become(role: Role) -> None:
     """Turn this process into the role; it does not come back."""
+    for remark in remarks_on(role.environment):
+        print(f"promptq: warning: {remark}", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(role.command[0], list(role.command), role.environment)

@@ -1,7 +1,8 @@
-"""Where the server is, and the password for it: what every client command asks first."""
+"""Where the server is, and the key or password for it: what every client command asks first."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ class ServerAddress:
     #: Who said so, for people: `--url or PROMPTQ_URL`, a path, or `the default`.
     source: str
     password: str | None = field(default=None, repr=False)
+    #: Beats the password.
+    key: str | None = field(default=None, repr=False)
 
     @property
     def is_loopback(self) -> bool:
@@ -35,19 +38,28 @@ class ServerAddress:
 def find_server(url: str | None = None) -> ServerAddress:
     """Find the server: as given, else the `promptq up` that runs in the data directory, else the usual port here.
 
-    The password is `PROMPTQ_PASSWORD`; there is no option for it, because other users can read a command line.
+    What it is asked with is `PROMPTQ_KEY`, else `PROMPTQ_PASSWORD`; there is no option for them, because other users
+    can read a command line.
 
     Raises:
         Refusal: the URL or the settings cannot be used.
     """
     settings = read_settings()
     password = settings.password.get_secret_value() if settings.password else None
+    key = _key(os.environ.get("PROMPTQ_KEY", ""))
     if url:
-        return ServerAddress(_checked(url), "--url or PROMPTQ_URL", password)
+        return ServerAddress(_checked(url), "--url or PROMPTQ_URL", password, key)
     up = running.find(settings.data_dir)
     if up is not None:
-        return ServerAddress(up.url, str(settings.data_dir / running.NAME), password)
-    return ServerAddress(f"http://127.0.0.1:{settings.port or USUAL_PORT}", "the default", password)
+        return ServerAddress(up.url, str(settings.data_dir / running.NAME), password, key)
+    return ServerAddress(f"http://127.0.0.1:{settings.port or USUAL_PORT}", "the default", password, key)
+
+
+def _key(given: str) -> str | None:
+    key = given.strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise UsageError("PROMPTQ_KEY is no key; one looks like promptq_…, and 'promptq key new' makes it")
+    return key or None
 
 
 def _checked(url: str) -> str:
@@ -59,5 +71,7 @@ def _checked(url: str) -> str:
     if not usable or parts.query or parts.fragment:
         raise UsageError(f"{url!r} is not a server's URL; one looks like {EXAMPLE}")
     if parts.username is not None or parts.password is not None:
-        raise UsageError("the URL holds a user or a password; set PROMPTQ_PASSWORD instead, and leave them out")
+        raise UsageError(
+            "the URL holds a user or a password; set PROMPTQ_KEY or PROMPTQ_PASSWORD instead, and leave them out"
+        )
     return url.rstrip("/")

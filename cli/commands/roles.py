@@ -7,7 +7,9 @@ import typer
 
 
 def api(
-    host: Annotated[str | None, typer.Option(help="Address; one that others reach needs PROMPTQ_PASSWORD.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address; one that others reach needs keys or PROMPTQ_PASSWORD.")
+    ] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535)] = None,
 ) -> None:
     """Serve the HTTP API."""

@@ -19,13 +19,16 @@ _OFFLINE_MODEL = "echo/echo"
 CALLED = "PROMPTQ_CALLED"
 
 
-def compose(settings: "Settings", running: "Running", *, embedded: bool, workers: int, logs: Path) -> list[str]:
+def compose(
+    settings: "Settings", running: "Running", *, embedded: bool, keyed: bool, workers: int, logs: Path
+) -> list[str]:
     """The lines, in rich's markup.
 
     Args:
         settings: With the ports that are really used.
         running: Where it can be reached.
         embedded: Whether the Redis is our own.
+        keyed: Whether there are keys that open the API.
         workers: How many there are.
         logs: The directory of the logs.
     """
@@ -46,11 +49,23 @@ def compose(settings: "Settings", running: "Running", *, embedded: bool, workers
     for name, value, remark in rows:
         plain = len(value) - (len("[bold cyan][/]") if value.startswith("[bold cyan]") else 0)
         lines.append(f"  {name:<8} {value}{' ' * (width - plain)}  [dim]{remark}[/]")
-    return [*lines, "", *_first_prompt(settings, running.url), "", "  [dim]Ctrl-C stops everything.[/]", ""]
+    return [
+        *lines,
+        "",
+        *_first_prompt(_login(settings, keyed=keyed), running.url),
+        "",
+        "  [dim]Ctrl-C stops everything.[/]",
+        "",
+    ]
 
 
-def _first_prompt(settings: "Settings", url: str) -> list[str]:
-    login = f"-u {USER}:$PROMPTQ_PASSWORD " if settings.password else ""
+def _login(settings: "Settings", *, keyed: bool) -> str:
+    if settings.password:
+        return f'-u "{USER}:$PROMPTQ_PASSWORD" '
+    return '-H "Authorization: Bearer $PROMPTQ_KEY" ' if keyed else ""
+
+
+def _first_prompt(login: str, url: str) -> list[str]:
     called = os.environ.get(CALLED, "promptq")
     return [
         "  Send a first prompt; the session is made by it:",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from cli import roles, running, valkey
-from cli.environment import refuse_open_door
+from cli.doors import refuse_open_api, refuse_open_flower
+from cli.environment import read_configuration, remarks_on
 from cli.refusal import Refusal
 from cli.running import Running
 from cli.supervisor import banner, probes, records
@@ -59,7 +60,12 @@ def up(settings: "Settings", wishes: Wishes) -> int:
     """
     speaks = JsonVoice if settings.log_format == "json" else Voice
     voice = speaks(Console(highlight=False), quiet=wishes.quiet)
-    refuse_open_door(settings)
+    configuration = read_configuration(settings)
+    refuse_open_api(settings, configuration)
+    if wishes.with_flower:
+        refuse_open_flower(settings, configuration)
+    for remark in remarks_on(os.environ):
+        voice.warn(remark)
     directory = records.prepare(settings.data_dir)
     settings = settings.model_copy(update={"data_dir": directory, "grace": _grace(settings)})
     with ExitStack() as stack:
@@ -73,14 +79,15 @@ def up(settings: "Settings", wishes: Wishes) -> int:
             update={"port": api_port, "flower_port": settings.flower_port if flower_port is None else flower_port}
         )
         lock.describe({"pid": os.getpid(), "url": _url(settings.host, api_port)})
-        return _Up(settings, wishes, voice, stack).run()
+        return _Up(settings, wishes, voice, stack, keyed=bool(configuration.keys)).run()
 
 
 class _Up:
     """One run, from the lock to the last child's end."""
 
-    def __init__(self, settings: "Settings", wishes: Wishes, voice: Voice, stack: ExitStack) -> None:
+    def __init__(self, settings: "Settings", wishes: Wishes, voice: Voice, stack: ExitStack, *, keyed: bool) -> None:
         self._settings = settings
+        self._keyed = keyed
         self._wishes = wishes
         self._voice = voice
         self._stack = stack
@@ -130,7 +137,12 @@ class _Up:
         self._changed(self._supervisor.children)
         self._voice.banner(
             banner.compose(
-                self._settings, self._running(), embedded=embedded, workers=self._wishes.workers, logs=self._logs
+                self._settings,
+                self._running(),
+                embedded=embedded,
+                keyed=self._keyed,
+                workers=self._wishes.workers,
+                logs=self._logs,
             ),
             asdict(self._running()),
         )

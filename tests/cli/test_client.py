@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -117,6 +118,22 @@ def test_the_password_goes_as_opencodes_clients_send_it_and_is_not_shown() -> No
         assert "cret" not in repr(client.server)
     scheme, _, credentials = server.asked[0].headers["authorization"].partition(" ")
     assert (scheme, base64.b64decode(credentials).decode()) == ("Basic", "opencode:s€cret")
+
+
+def test_a_key_goes_as_bearer_beats_the_password_and_is_not_shown() -> None:
+    address = ServerAddress("", "a test", "s€cret", "promptq_x_sesame")
+    with ScriptedServer(Reply(200, {})) as server, Client(replace(address, url=server.url)) as client:
+        client.job("job_1")
+        assert "sesame" not in repr(client.server)
+    assert server.asked[0].headers["authorization"] == "Bearer promptq_x_sesame"
+
+
+def test_a_wrong_key_is_told_apart_from_none() -> None:
+    address = ServerAddress("", "a test", None, "promptq_x_sesame")
+    with ScriptedServer(Reply(401, {})) as server, Client(replace(address, url=server.url)) as client:
+        with pytest.raises(PasswordRefused, match="does not take the key in PROMPTQ_KEY") as caught:
+            client.job("job_1")
+        assert "sesame" not in str(caught.value)
 
 
 def test_a_wrong_password_is_told_apart_from_none() -> None:

@@ -37,7 +37,7 @@ def idle_server() -> Iterator[AnsweringServer]:
 def promptq(
     server: AnsweringServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Promptq:
-    for name in ("PROMPTQ_PASSWORD", "PROMPTQ_PORT"):
+    for name in ("PROMPTQ_KEY", "PROMPTQ_PASSWORD", "PROMPTQ_PORT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PROMPTQ_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("PROMPTQ_URL", server.url)
@@ -184,7 +184,7 @@ def test_a_busy_session_can_be_refused(promptq: Promptq, session: str, idle_serv
         (["ses_a", "hello", "--timeout", "0"], "timeout"),
         (["ses_a", "hello", "--title", "A", "--if-missing", "fail"], "leave one of them out"),
         (["ses_a", "hello", "--url", "ftp://here"], "is not a server's URL"),
-        (["ses_a", "hello", "--url", "http://me:secret@here"], "set PROMPTQ_PASSWORD instead"),
+        (["ses_a", "hello", "--url", "http://me:secret@here"], "set PROMPTQ_KEY or PROMPTQ_PASSWORD instead"),
     ],
 )
 def test_what_is_wrong_in_itself_is_a_matter_of_usage(promptq: Promptq, arguments: list[str], says: str) -> None:
@@ -317,7 +317,7 @@ def test_a_setting_that_cannot_be_read_is_named(promptq: Promptq, monkeypatch: p
 def test_the_password_comes_from_the_environment(promptq: Promptq, monkeypatch: pytest.MonkeyPatch) -> None:
     with AnsweringServer(password="open sesame") as server:
         here = ("--url", server.url)
-        assert "set PROMPTQ_PASSWORD" in promptq.fails(FAILED, "job", "list", *here)
+        assert "set PROMPTQ_KEY to yours, or PROMPTQ_PASSWORD" in promptq.fails(FAILED, "job", "list", *here)
         monkeypatch.setenv("PROMPTQ_PASSWORD", "open barley")
         assert "does not take the password" in promptq.fails(FAILED, "job", "list", *here)
         monkeypatch.setenv("PROMPTQ_PASSWORD", "open sesame")

@@ -2,16 +2,21 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import cli
 from cli import roles
-from cli.environment import read_settings
+from cli.environment import read_settings, remarks_on
+from cli.refusal import Refusal
 from cli.supervisor.banner import without_password
 from cli.supervisor.logs import is_serious
+from domain.settings import Settings
 from tests.support.commands import clean_environment
 
 
@@ -41,6 +46,62 @@ def test_options_reach_the_role_by_its_environment(tmp_path: Path) -> None:
     assert environment["PROMPTQ_PORT"] == "4100"
     assert environment["PROMPTQ_DATA_DIR"] == str(tmp_path)
     assert environment["PROMPTQ_CONCURRENCY"] == "7"
+
+
+@pytest.mark.parametrize("role", [roles.api, roles.worker, roles.flower, roles.migrate])
+def test_no_role_starts_with_a_configuration_file_that_it_cannot_honour(
+    role: Callable[[Settings, dict[str, str]], roles.Role], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text('\n[keys.a]\ntenant = "x"\n')
+    settings = read_settings(config=tmp_path / "mine.toml")
+    with pytest.raises(Refusal, match=r"mine\.toml, line 2: \[keys\.a\] lacks 'sha256'\.$") as caught:
+        role(settings, clean_environment())
+    assert caught.value.exit_code == 2
+
+
+def test_a_configuration_file_that_was_named_reaches_the_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").touch()
+    named = roles.api(read_settings(config="mine.toml"), clean_environment())
+    assert named.environment["PROMPTQ_CONFIG"] == str(tmp_path / "mine.toml")
+    assert "PROMPTQ_CONFIG" not in roles.api(read_settings(), clean_environment()).environment
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("PROMPTQ_CONCURENCY", "; did you mean PROMPTQ_CONCURRENCY?"),
+        ("PROMPTQ_DATADIR", "; did you mean PROMPTQ_DATA_DIR?"),
+        ("PROMPTQ_DATABASE", "; did you mean PROMPTQ_DATABASE_URL?"),
+        ("PROMPTQ_FROBNICATE", "."),
+    ],
+)
+def test_what_looks_like_a_setting_and_is_none_is_remarked_on(name: str, hint: str) -> None:
+    names = ["PATH", "PROMPTQ_PORT", name, "NOT_PROMPTQ_PORT"]
+    assert remarks_on(names) == [f"{name} is no setting of promptq's, and does nothing{hint}"]
+
+
+def test_all_variables_that_promptq_reads_are_known_to_it() -> None:
+    root = Path(cli.__file__).parents[1]
+    files = [path for part in ("api", "cli", "domain", "executors", "storage", "tasks") for path in root.glob(part)]
+    text = "".join(path.read_text() for directory in files for path in directory.rglob("*.py"))
+    named = set(re.findall(r"\bPROMPTQ_[A-Z][A-Z_]*[A-Z]", text + (root / "run").read_text()))
+    assert {"PROMPTQ_PASSWORD", "PROMPTQ_KEY", "PROMPTQ_PYTHON"} <= named
+    assert remarks_on(named) == []
+
+
+def test_a_role_speaks_of_misspelt_settings_when_it_starts(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "cli.main", "migrate"],
+        env=clean_environment(DATA_DIR=str(tmp_path), CONCURENCY="7"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stderr.splitlines()[0] == (
+        "promptq: warning: PROMPTQ_CONCURENCY is no setting of promptq's, and does nothing; "
+        "did you mean PROMPTQ_CONCURRENCY?"
+    )
 
 
 @pytest.mark.parametrize("name", ["api", "tasks", "storage"])

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from cli import valkey
-from cli.environment import is_loopback, read_settings, refuse_open_door
+from cli.doors import is_loopback, refuse_open_api, refuse_open_flower
+from cli.environment import read_settings
 from cli.refusal import Refusal
 from cli.supervisor import records
 from cli.supervisor.ports import settle_port, settle_ports
+from domain.configuration import Configuration, KeyTable, block_of
+from domain.keys import make_key
 from tests.support.commands import Command, clean_environment
 
 
@@ -95,16 +98,51 @@ def test_a_second_supervisor_of_a_directory_is_told_who_has_it(tmp_path: Path) -
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
 def test_a_wider_bind_without_a_password_is_refused(host: str, tmp_path: Path) -> None:
     said = sentence(up(tmp_path, "--host", host))
-    assert said.startswith(f"{host} can be reached from other machines, and there is no password: set PROMPTQ_PASSWORD")
+    assert said.startswith(
+        f"{host} can be reached from other machines, and there is neither a password nor a key: set PROMPTQ_PASSWORD"
+    )
+    assert "promptq key new" in said
 
 
 def test_a_wider_bind_with_a_password_is_let_through() -> None:
-    refuse_open_door(read_settings(host="0.0.0.0", password="long and secret"))
+    settings = read_settings(host="0.0.0.0", password="long and secret")
+    refuse_open_api(settings, Configuration())
+    refuse_open_flower(settings, Configuration())
+
+
+def keyed() -> Configuration:
+    key = make_key("alice")
+    return Configuration(keys={key.id: KeyTable(tenant="alice", sha256=key.kept.sha256)})
+
+
+def test_a_wider_bind_with_keys_is_let_through_for_the_api_alone() -> None:
+    settings = read_settings(host="0.0.0.0")
+    refuse_open_api(settings, keyed())
+    with pytest.raises(Refusal, match="Flower takes no keys"):
+        refuse_open_flower(settings, keyed())
+
+
+def test_flower_is_not_open_where_the_api_asks_for_keys(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match="Flower shows the work of all tenants and takes no keys"):
+        refuse_open_flower(read_settings(), keyed())
+    refuse_open_flower(read_settings(password="secret"), keyed())
+    key = make_key("alice")
+    (tmp_path / "promptq.toml").write_text(block_of(key.id, key.kept))
+    said = sentence(up(tmp_path, CONFIG=str(tmp_path / "promptq.toml")))
+    assert said.startswith("Flower shows the work of all tenants")
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_password_that_flower_would_read_as_two_is_refused() -> None:
     with pytest.raises(Refusal, match="must have no comma"):
-        refuse_open_door(read_settings(password="one,two"))
+        refuse_open_flower(read_settings(password="one,two"), Configuration())
+
+
+def test_a_configuration_file_that_cannot_be_honoured_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "promptq.toml").write_text("# mine\n[provider]\n")
+    said = sentence(up(tmp_path, CONFIG=str(tmp_path / "promptq.toml")))
+    assert said.startswith(f"{tmp_path}/promptq.toml, line 2: unknown 'provider'")
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Self
 import uvicorn
 
 from api.main import create_app
+from domain.configuration import Configuration
 from domain.ids import new_part_id
 from domain.jobs import AttemptEnd, Claimed, Failure, Finished, Outcome
 from domain.messages import Usage
@@ -23,7 +24,9 @@ _SLOTS = 16
 class AnsweringServer:
     """A server on a free port of loopback. Each answer is the prompt's own text. A context manager."""
 
-    def __init__(self, *, password: str | None = None, answers: bool = True) -> None:
+    def __init__(
+        self, *, password: str | None = None, configuration: Configuration | None = None, answers: bool = True
+    ) -> None:
         """Make a server; without `answers`, prompts stay queued until `begin_to_answer`."""
         self.store = MemoryStore()
         self._ring = threading.Event()
@@ -31,7 +34,9 @@ class AnsweringServer:
         self._worker = threading.Thread(target=self._answer)
         self._answers = answers
         settings = Settings.model_validate({"host": "127.0.0.1", "port": 0, "password": password})
-        app = create_app(settings, store=lambda: self.store, bell=lambda: _Bell(self._ring))
+        app = create_app(
+            settings, store=lambda: self.store, bell=lambda: _Bell(self._ring), configuration=configuration
+        )
         self._server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", lifespan="on", ws="none"))
         self._thread = threading.Thread(target=self._server.run)
 
