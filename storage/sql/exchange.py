@@ -27,11 +27,12 @@ MOST_LOOKS = 4
 """How often one exchange looks for heads while what it finds is overdue or held by others."""
 
 _RANKS = ", ".join(f"({rank})" for rank in range(PRIORITIES - 1, -1, -1))
-_ready_ranks = Prepared(
+_ready_kinds = Prepared(
     sa.text(
         # Not EXISTS: Postgres makes a join of that, and may read all ready heads for it.
-        f"SELECT column1 FROM (VALUES {_RANKS}) AS ranks WHERE (SELECT 1 FROM job"  # noqa: S608 - constants
-        f" WHERE {READY} AND suspect = :suspect AND rank = column1 AND ready_at <= :now LIMIT 1) IS NOT NULL"
+        "SELECT kinds.column1, ranks.column1"  # noqa: S608 - constants
+        f" FROM (VALUES (0), (1)) AS kinds, (VALUES {_RANKS}) AS ranks WHERE (SELECT 1 FROM job"
+        f" WHERE {READY} AND suspect = kinds.column1 AND rank = ranks.column1 AND ready_at <= :now LIMIT 1) IS NOT NULL"
     )
 )
 _next_ready = Prepared(
@@ -221,17 +222,16 @@ def _candidates(tx: Tx, slots: int, suspects: int, now: Millis, look: Prepared) 
     are ready in a lower one.
     """
     found: list[Job] = []
-    for suspect, most in ((0, slots), (1, min(slots, suspects))):
-        if most <= 0:
-            continue
+    kinds = sorted(((suspect, rank) for suspect, rank in _ready_kinds.all(tx, {"now": now})), reverse=True)
+    for only, most in ((0, slots), (1, min(slots, suspects))):
         missing = most
-        for (rank,) in _ready_ranks.all(tx, {"suspect": suspect, "now": now}):
+        for suspect, rank in kinds:
+            if suspect != only or missing <= 0:
+                continue
             scope = {"suspect": suspect, "rank": rank, "now": now, "most": missing}
             heads = [job_of(row) for row in look.all(tx, scope)]
             found += heads
             missing -= len(heads)
-            if missing <= 0:
-                break
     found.sort(key=lambda head: (-head.rank, head.ready_at or 0))
     return found[:slots]
 
