@@ -14,8 +14,10 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import request_response
 
+from api.errors import OperatorWanted
 from api.means import Means
 from domain.errors import InvalidRequest
+from domain.keys import Visitor
 from domain.requests.fields import Body, Directory, MessageId, SessionId, WorkspaceId
 from domain.requests.parsing import parse
 
@@ -31,12 +33,13 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 class Call:
     """One request: what it works with, and whose it is."""
 
-    __slots__ = ("means", "request", "tenant")
+    __slots__ = ("means", "request", "tenant", "visitor")
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.means: Means = request.app.state.means
-        self.tenant: str = request.scope["state"]["tenant"]
+        self.visitor: Visitor = request.scope["state"]["visitor"]
+        self.tenant = self.visitor.tenant
 
 
 class LeanRoute(APIRoute):
@@ -90,6 +93,16 @@ Where = Annotated[Location, Query()]
 SessionPath = Annotated[SessionId, Path(alias="sessionID")]
 MessagePath = Annotated[MessageId, Path(alias="messageID")]
 JobPath = Annotated[JobId, Path(alias="jobID")]
+
+
+def operator_only(call: Caller) -> None:
+    """Let nobody see what is of all tenants together but whoever runs the server: a dependency of such routes.
+
+    Raises:
+        OperatorWanted: the caller came with a tenant's key.
+    """
+    if not call.visitor.is_operator:
+        raise OperatorWanted("this shows all tenants' work, so it takes the server's password, and no key")
 
 
 def location_of(request: Request) -> Location:

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import BodyTooLarge, CredentialsWanted, ForeignOrigin, StrangeHost, render
 from domain.errors import PromptqError
-from domain.keys import DEFAULT_TENANT, Keyring
+from domain.keys import Keyring, Visitor
 from domain.settings import Settings
 
 USER = "opencode"
@@ -30,7 +30,7 @@ _EVERYWHERE = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - names that are no
 
 
 class Doors:
-    """Lets requests in by host, origin and key or password, and says whose they are (`scope["state"]["tenant"]`)."""
+    """Lets requests in by host, origin and key or password, and says whose they are (`scope["state"]["visitor"]`)."""
 
     def __init__(self, app: ASGIApp, settings: Settings, keyring: Keyring) -> None:
         self._app = app
@@ -42,7 +42,7 @@ class Doors:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
             try:
                 self._check_place(scope)
-                scope.setdefault("state", {})["tenant"] = self._tenant(scope)
+                scope.setdefault("state", {})["visitor"] = self._visitor(scope)
             except PromptqError as error:
                 await render(error, scope)(scope, receive, send)
                 return
@@ -57,30 +57,29 @@ class Doors:
         if any(_authority_of(origin) != hosts[0].lower() for origin in _values(scope, b"origin")):
             raise ForeignOrigin("requests from web pages of other origins are not answered")
 
-    def _tenant(self, scope: Scope) -> str:
-        if not self._keyring.is_needed:
-            return DEFAULT_TENANT
+    def _visitor(self, scope: Scope) -> Visitor:
+        visitor = self._keyring.with_nothing()
         given = _values(scope, b"authorization")
-        tenant = _tenant_of(given[0], self._keyring) if len(given) == 1 else None
-        if tenant is None:
+        if visitor is None and len(given) == 1:
+            visitor = _visitor_with(given[0], self._keyring)
+        if visitor is None:
             raise CredentialsWanted(f"this server wants a key or its password, as Bearer or Basic (user {USER!r})")
-        return tenant
+        return visitor
 
 
-def _tenant_of(authorization: str, keyring: Keyring) -> str | None:
+def _visitor_with(authorization: str, keyring: Keyring) -> Visitor | None:
     """Read whose key or password a header holds. A key opens under any user name, the password under its own."""
     scheme, _, credentials = authorization.partition(" ")
     match scheme.lower():
         case "bearer":
             given = credentials.strip().encode("latin-1")  # as headers are decoded
-            return keyring.tenant_of_key(given) or keyring.tenant_of_password(given)
+            return keyring.with_key(given) or keyring.with_password(given)
         case "basic":
             try:
                 user, _, given = base64.b64decode(credentials.strip(), validate=True).partition(b":")
             except (binascii.Error, ValueError):
                 return None
-            by_password = keyring.tenant_of_password(given) if user == USER.encode() else None
-            return keyring.tenant_of_key(given) or by_password
+            return keyring.with_key(given) or (keyring.with_password(given) if user == USER.encode() else None)
         case _:
             return None
 

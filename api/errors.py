@@ -54,6 +54,10 @@ class CredentialsWanted(PromptqError):
     """The request has neither key nor password, or a wrong one."""
 
 
+class OperatorWanted(PromptqError):
+    """What was asked for is not for one tenant to see."""
+
+
 class NoSuchRoute(PromptqError):
     """Nothing is at this path."""
 
@@ -62,7 +66,7 @@ _PLAIN: tuple[tuple[tuple[type[PromptqError], ...], str, int, dict[str, str]], .
     ((NotFound, NoSuchRoute), "NotFoundError", 404, {}),
     ((BodyTooLarge,), "BodyTooLargeError", 413, {"Connection": "close"}),
     ((CredentialsWanted,), "UnauthorizedError", 401, {"WWW-Authenticate": 'Basic realm="promptq", charset="UTF-8"'}),
-    ((StrangeHost, ForeignOrigin), "ForbiddenError", 403, {}),
+    ((StrangeHost, ForeignOrigin, OperatorWanted), "ForbiddenError", 403, {}),
 )
 """Errors that say nothing but their sentence."""
 

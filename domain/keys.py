@@ -41,6 +41,15 @@ class KeptKey:
 
 
 @dataclass(frozen=True)
+class Visitor:
+    """Who stands at the door."""
+
+    tenant: str
+    #: Whether it is whoever runs the server: may see what is of all tenants together. A key never makes one.
+    is_operator: bool
+
+
+@dataclass(frozen=True)
 class NewKey:
     """A key that was only just made: the one moment at which it is known."""
 
@@ -69,27 +78,33 @@ class Keyring:
 
         Args:
             keys: by their IDs.
-            password: the one that opens the tenant `default`, if there is one.
+            password: the operator's, which opens the tenant `default`; None if there is none.
         """
         self._keys = dict(keys)
         self._password = digest_of(password.encode()) if password is not None else None
 
     @property
     def is_needed(self) -> bool:
-        """Whether there is anything to be asked for; without it everybody is the tenant `default`."""
+        """Whether there is anything to be asked for."""
         return bool(self._keys) or self._password is not None
 
-    def tenant_of_key(self, given: bytes) -> str | None:
+    def with_nothing(self) -> Visitor | None:
+        """Return who somebody is that brings nothing: the operator, where nothing is asked for, else nobody."""
+        return None if self.is_needed else _OPERATOR
+
+    def with_key(self, given: bytes) -> Visitor | None:
         """Return whose key this is, or None if it is nobody's."""
         found = _KEY.fullmatch(given.decode("latin-1"))
         kept = self._keys.get(found[1], _NOBODYS) if found else _NOBODYS
-        return kept.tenant if hmac.compare_digest(digest_of(given), kept.sha256) else None
+        same = hmac.compare_digest(digest_of(given), kept.sha256)
+        return Visitor(kept.tenant, is_operator=False) if same else None
 
-    def tenant_of_password(self, given: bytes) -> str | None:
-        """Return the tenant `default` if this is the password, else None."""
+    def with_password(self, given: bytes) -> Visitor | None:
+        """Return the operator if this is the password, else None."""
         same = hmac.compare_digest(digest_of(given), self._password or _NOBODYS.sha256)
-        return DEFAULT_TENANT if same else None
+        return _OPERATOR if same else None
 
 
+_OPERATOR = Visitor(DEFAULT_TENANT, is_operator=True)
 _NOBODYS = KeptKey(tenant="", sha256="0" * 64)
 """Compared with where there is nothing to compare with. Nothing is known that has this hash."""

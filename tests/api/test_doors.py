@@ -11,11 +11,11 @@ import pytest
 
 from api.doors import BodyLimit
 from api.main import create_app
-from domain.configuration import Configuration, KeyTable
 from domain.keys import make_key
 from domain.settings import Settings
 from storage.base import JobQuery
 from tests.api.conftest import Api, Apis, Bell, a_prompt, serving
+from tests.support.keys import bearer, keyed
 from tests.support.memory_store import MemoryStore
 
 MIB = 1024 * 1024
@@ -23,10 +23,6 @@ MIB = 1024 * 1024
 
 def basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
-
-
-def bearer(password: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {password}"}
 
 
 @pytest.fixture
@@ -57,32 +53,31 @@ def test_without_the_password_nothing_is_answered(guarded: Api, headers: dict[st
     assert guarded.post("/session", {"id": "ses_a"}, headers=headers).status_code == 401
 
 
-KEYS = {tenant: make_key(tenant) for tenant in ("alice", "bob")}
+CONFIGURATION, KEYS = keyed("alice", "bob")
 
 
 @pytest.fixture
-def keyed(memory_apis: Apis) -> Api:
+def shared(memory_apis: Apis) -> Api:
     """An API with a key for each of two tenants, and a password."""
-    tables = {key.id: KeyTable(tenant=key.kept.tenant, sha256=key.kept.sha256) for key in KEYS.values()}
-    return memory_apis.start(configuration=Configuration(keys=tables), password="sesame")
+    return memory_apis.start(configuration=CONFIGURATION, password="sesame")
 
 
-def test_a_key_opens_as_bearer_and_as_the_password_of_any_user(keyed: Api) -> None:
-    for headers in (bearer(KEYS["alice"].text), basic("opencode", KEYS["alice"].text), basic("", KEYS["alice"].text)):
-        assert keyed.get("/session", headers=headers).status_code == 200
+def test_a_key_opens_as_bearer_and_as_the_password_of_any_user(shared: Api) -> None:
+    for headers in (bearer(KEYS["alice"]), basic("opencode", KEYS["alice"]), basic("", KEYS["alice"])):
+        assert shared.get("/session", headers=headers).status_code == 200
 
 
-def test_who_comes_with_a_key_is_its_tenant(keyed: Api) -> None:
-    of_alice, of_bob = (bearer(KEYS[tenant].text) for tenant in ("alice", "bob"))
-    keyed.post("/session/ses_a/prompt_async", a_prompt(), headers=of_alice)
-    assert [job.tenant for job in keyed.store.jobs("alice", JobQuery())] == ["alice"]
-    assert keyed.get("/session/ses_a", headers=of_alice).status_code == 200
-    assert keyed.get("/session/ses_a", headers=of_bob).status_code == 404
+def test_who_comes_with_a_key_is_its_tenant(shared: Api) -> None:
+    of_alice, of_bob = (bearer(KEYS[tenant]) for tenant in ("alice", "bob"))
+    shared.post("/session/ses_a/prompt_async", a_prompt(), headers=of_alice)
+    assert [job.tenant for job in shared.store.jobs("alice", JobQuery())] == ["alice"]
+    assert shared.get("/session/ses_a", headers=of_alice).status_code == 200
+    assert shared.get("/session/ses_a", headers=of_bob).status_code == 404
 
 
-def test_who_comes_with_the_password_is_the_default_tenant(keyed: Api) -> None:
-    keyed.post("/session/ses_a/prompt_async", a_prompt(), headers=basic("opencode", "sesame"))
-    assert [job.tenant for job in keyed.store.jobs("default", JobQuery())] == ["default"]
+def test_who_comes_with_the_password_is_the_default_tenant(shared: Api) -> None:
+    shared.post("/session/ses_a/prompt_async", a_prompt(), headers=basic("opencode", "sesame"))
+    assert [job.tenant for job in shared.store.jobs("default", JobQuery())] == ["default"]
 
 
 @pytest.mark.parametrize(
@@ -90,29 +85,28 @@ def test_who_comes_with_the_password_is_the_default_tenant(keyed: Api) -> None:
     [
         {},
         bearer(make_key("alice").text),
-        bearer(KEYS["alice"].text[:-1]),
-        bearer(KEYS["alice"].kept.sha256),
-        basic(KEYS["alice"].text, ""),
+        bearer(KEYS["alice"][:-1]),
+        bearer(next(iter(CONFIGURATION.keys.values())).sha256),
+        basic(KEYS["alice"], ""),
         basic("alice", "sesame"),
     ],
 )
-def test_where_there_are_keys_nothing_else_opens(keyed: Api, headers: dict[str, str]) -> None:
-    assert keyed.get("/session", headers=headers).status_code == 401
+def test_where_there_are_keys_nothing_else_opens(shared: Api, headers: dict[str, str]) -> None:
+    assert shared.get("/session", headers=headers).status_code == 401
 
 
-def test_two_keys_at_once_open_for_nobody(keyed: Api) -> None:
-    both = [("Authorization", f"Bearer {KEYS[tenant].text}") for tenant in ("alice", "bob")]
-    assert keyed.get("/session", headers=both).status_code == 401
+def test_two_keys_at_once_open_for_nobody(shared: Api) -> None:
+    both = [("Authorization", f"Bearer {KEYS[tenant]}") for tenant in ("alice", "bob")]
+    assert shared.get("/session", headers=both).status_code == 401
 
 
 def test_keys_alone_close_the_door_too(memory_apis: Apis) -> None:
-    key = make_key("alice")
-    table = KeyTable(tenant="alice", sha256=key.kept.sha256)
-    api = memory_apis.start(configuration=Configuration(keys={key.id: table}))
+    configuration, keys = keyed("alice")
+    api = memory_apis.start(configuration=configuration)
     assert api.get("/session").status_code == 401
     assert api.get("/session", headers=bearer("")).status_code == 401
     assert api.get("/session", headers=basic("opencode", "")).status_code == 401
-    assert api.get("/session", headers=bearer(key.text)).status_code == 200
+    assert api.get("/session", headers=bearer(keys["alice"])).status_code == 200
 
 
 def test_the_password_opens_as_basic_and_as_bearer(guarded: Api) -> None:

@@ -14,6 +14,7 @@ from domain.configuration import block_of, parse
 from domain.keys import Keyring, make_key
 from tests.support.answering_server import AnsweringServer
 from tests.support.cli_runs import Promptq
+from tests.support.keys import tenant_of
 
 FAILED, USAGE = 1, 2
 
@@ -35,7 +36,7 @@ def test_a_key_is_printed_with_its_lines_for_the_file(promptq: Promptq, tmp_path
     assert not blank
     path = tmp_path / "promptq.toml"
     path.write_text("\n".join(lines))
-    assert ring_of(path).tenant_of_key(key.encode()) == "alice"
+    assert tenant_of(ring_of(path), key) == "alice"
     assert key not in path.read_text()
     assert [path.name for path in tmp_path.iterdir()] == ["promptq.toml"]
 
@@ -46,7 +47,7 @@ def test_the_lines_are_put_into_a_file_that_is_named(promptq: Promptq, tmp_path:
     assert [run.code for run in runs] == [0, 0, 0]
     assert all(f"is in {path} now" in run.err for run in runs)
     ring = ring_of(path)
-    assert [ring.tenant_of_key(run.out.strip().encode()) for run in runs] == ["alice", "bob", "alice"]
+    assert [tenant_of(ring, run.out.strip()) for run in runs] == ["alice", "bob", "alice"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
@@ -86,7 +87,7 @@ def test_keys_that_are_made_at_once_are_all_kept(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda key: append(tmp_path / "promptq.toml", block_of(key.id, key.kept)), keys))
     ring = ring_of(tmp_path / "promptq.toml")
-    assert [ring.tenant_of_key(key.text.encode()) for key in keys] == [key.kept.tenant for key in keys]
+    assert [tenant_of(ring, key.text) for key in keys] == [key.kept.tenant for key in keys]
 
 
 def test_a_file_that_cannot_be_written_is_named(promptq: Promptq, tmp_path: Path) -> None:

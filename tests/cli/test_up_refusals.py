@@ -13,9 +13,10 @@ from cli.environment import read_settings
 from cli.refusal import Refusal
 from cli.supervisor import records
 from cli.supervisor.ports import settle_port, settle_ports
-from domain.configuration import Configuration, KeyTable, block_of
+from domain.configuration import Configuration, block_of
 from domain.keys import make_key
 from tests.support.commands import Command, clean_environment
+from tests.support.keys import keyed
 
 
 def up(tmp_path: Path, *options: str, **settings: str) -> Command:
@@ -110,22 +111,17 @@ def test_a_wider_bind_with_a_password_is_let_through() -> None:
     refuse_open_flower(settings, Configuration())
 
 
-def keyed() -> Configuration:
-    key = make_key("alice")
-    return Configuration(keys={key.id: KeyTable(tenant="alice", sha256=key.kept.sha256)})
-
-
 def test_a_wider_bind_with_keys_is_let_through_for_the_api_alone() -> None:
     settings = read_settings(host="0.0.0.0")
-    refuse_open_api(settings, keyed())
+    refuse_open_api(settings, keyed("alice")[0])
     with pytest.raises(Refusal, match="Flower takes no keys"):
-        refuse_open_flower(settings, keyed())
+        refuse_open_flower(settings, keyed("alice")[0])
 
 
 def test_flower_is_not_open_where_the_api_asks_for_keys(tmp_path: Path) -> None:
     with pytest.raises(Refusal, match="Flower shows the work of all tenants and takes no keys"):
-        refuse_open_flower(read_settings(), keyed())
-    refuse_open_flower(read_settings(password="secret"), keyed())
+        refuse_open_flower(read_settings(), keyed("alice")[0])
+    refuse_open_flower(read_settings(password="secret"), keyed("alice")[0])
     key = make_key("alice")
     (tmp_path / "promptq.toml").write_text(block_of(key.id, key.kept))
     said = sentence(up(tmp_path, CONFIG=str(tmp_path / "promptq.toml")))

@@ -7,6 +7,7 @@ import pytest
 from domain.configuration import LARGEST, Configuration, ConfigurationInvalid, block_of, configuration_of, parse
 from domain.keys import make_key
 from domain.settings import Settings
+from tests.support.keys import tenant_of
 
 PATH = Path("promptq.toml")
 HASH = "a" * 64
@@ -29,8 +30,8 @@ def test_keys_are_read_as_they_are_written() -> None:
     alices, bobs = make_key("alice"), make_key("bob")
     text = block_of(alices.id, alices.kept) + "\n" + block_of(bobs.id, bobs.kept)
     ring = parse(text.encode(), PATH).keyring(password=None)
-    assert ring.tenant_of_key(alices.text.encode()) == "alice"
-    assert ring.tenant_of_key(bobs.text.encode()) == "bob"
+    assert tenant_of(ring, alices.text) == "alice"
+    assert tenant_of(ring, bobs.text) == "bob"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from domain.keys import KEY_ID_PATTERN, TENANT_PATTERN, KeptKey, Keyring, digest_of, make_key
+from domain.keys import KEY_ID_PATTERN, TENANT_PATTERN, KeptKey, Keyring, Visitor, digest_of, make_key
 
 
 def keyring(*tenants: str, password: str | None = None) -> tuple[Keyring, list[bytes]]:
@@ -36,41 +36,44 @@ def test_only_a_hash_of_a_key_is_kept_and_shown() -> None:
 
 def test_a_key_opens_for_its_tenant() -> None:
     ring, keys = keyring("alice", "bob", "alice")
-    assert [ring.tenant_of_key(key) for key in keys] == ["alice", "bob", "alice"]
+    assert [ring.with_key(key) for key in keys] == [
+        Visitor(tenant, is_operator=False) for tenant in ("alice", "bob", "alice")
+    ]
 
 
 def test_nothing_but_a_whole_key_opens() -> None:
     ring, (alices, bobs) = keyring("alice", "bob", password="sesame")
     swapped = alices.rpartition(b"_")[0] + b"_" + bobs.rpartition(b"_")[2]
     for given in (b"", b"sesame", alices[:-1], alices + b"x", alices.upper(), b" " + alices, swapped, b"\xff" * 60):
-        assert ring.tenant_of_key(given) is None, given
-    assert ring.tenant_of_key(make_key("alice").text.encode()) is None
+        assert ring.with_key(given) is None, given
+    assert ring.with_key(make_key("alice").text.encode()) is None
 
 
 def test_the_hash_of_a_key_is_no_key() -> None:
     key = make_key("alice")
     ring = Keyring({key.id: key.kept}, password=None)
-    assert ring.tenant_of_key(key.kept.sha256.encode()) is None
-    assert ring.tenant_of_key(f"promptq_{key.id}_{key.kept.sha256}".encode()) is None
+    assert ring.with_key(key.kept.sha256.encode()) is None
+    assert ring.with_key(f"promptq_{key.id}_{key.kept.sha256}".encode()) is None
 
 
 def test_the_password_opens_for_the_default_tenant() -> None:
     ring, _ = keyring("alice", password="sésame")
-    assert ring.tenant_of_password("sésame".encode()) == "default"
+    assert ring.with_password("sésame".encode()) == Visitor("default", is_operator=True)
     for wrong in (b"", b"sesame", "sésame".encode("latin-1"), b"0" * 64):
-        assert ring.tenant_of_password(wrong) is None
+        assert ring.with_password(wrong) is None
 
 
 def test_without_a_password_none_opens() -> None:
     ring, (key,) = keyring("alice")
     for given in (b"", b"None", key, b"0" * 64):
-        assert ring.tenant_of_password(given) is None
+        assert ring.with_password(given) is None
 
 
 def test_something_is_asked_for_as_soon_as_there_is_a_key_or_a_password() -> None:
-    assert not Keyring({}, password=None).is_needed
-    assert Keyring({}, password="x").is_needed
-    assert keyring("alice")[0].is_needed
+    assert Keyring({}, password=None).with_nothing() == Visitor("default", is_operator=True)
+    for ring in (Keyring({}, password="x"), keyring("alice")[0]):
+        assert ring.is_needed
+        assert ring.with_nothing() is None
 
 
 @pytest.mark.parametrize(
