@@ -39,6 +39,28 @@ _KEY: Json = {
     "description": "Names the prompt where no messageID does: the same again is the same job.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255},
 }
+_SESSION: Json = {
+    "name": "sessionID",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^ses_[A-Za-z0-9_-]{1,128}$"},
+}
+_LOCATION: tuple[Json, ...] = (
+    {"name": "directory", "in": "query", "required": False, "schema": {"type": "string", "maxLength": 4096}},
+    {
+        "name": "workspace",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "string", "pattern": "^wrk[A-Za-z0-9_-]{0,128}$"},
+    },
+)
+_LAST_EVENT: Json = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "description": "The `id` of the last event that was seen: what came after it comes first.",
+    "schema": {"type": "string", "maxLength": 255},
+}
 _TEXT: Json = {"type": "string"}
 _NAMED: Json = {
     "type": "object",
@@ -99,20 +121,12 @@ def key_parameter() -> Json:
 
 def prompt_parameters() -> Json:
     """Describe what the routes of prompts take besides a body; they read it themselves."""
-    session = {"name": "sessionID", "in": "path", "required": True}
-    return {
-        "parameters": [
-            {**session, "schema": {"type": "string", "pattern": "^ses_[A-Za-z0-9_-]{1,128}$"}},
-            {"name": "directory", "in": "query", "required": False, "schema": {"type": "string", "maxLength": 4096}},
-            {
-                "name": "workspace",
-                "in": "query",
-                "required": False,
-                "schema": {"type": "string", "pattern": "^wrk[A-Za-z0-9_-]{0,128}$"},
-            },
-            _KEY,
-        ]
-    }
+    return {"parameters": [_SESSION, *_LOCATION, _KEY]}
+
+
+def stream_parameters(*, session: bool = False) -> Json:
+    """Describe what the routes of events take; they read it themselves."""
+    return {"parameters": [_SESSION, *_LOCATION, _LAST_EVENT] if session else [*_LOCATION]}
 
 
 def install(app: FastAPI) -> None:

@@ -15,6 +15,9 @@ from fastapi import FastAPI
 from api import document, errors, health, jobs, logs, prompts, sessions
 from api.doors import BodyLimit, Doors
 from api.means import Bell, Means
+from api.streams import routes as streams
+from api.streams.announcing import Announcer
+from api.streams.hub import Hub
 from api.waiters import Waiters
 from domain.configuration import Configuration, configuration_of
 from domain.models import Catalog
@@ -92,7 +95,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for part in (prompts, jobs, sessions, health):
+    for part in (prompts, jobs, sessions, streams, health):
         # Not include_router: it copies nothing any more, and asks every router anew at every request.
         app.router.routes.extend(part.router.routes)
     errors.install(app)
@@ -115,11 +118,17 @@ async def _means(
         stack.push_async_callback(asyncio.to_thread, doorbell.close)
         notices = Notices(settings.redis, settings.redis_prefix)
         stack.callback(notices.close)
+        announcer = Announcer(opened, notices)
+        announcer.start()
+        stack.push_async_callback(asyncio.to_thread, announcer.close)
         waiters = Waiters(opened)
         await stack.enter_async_context(_running(waiters.run()))
+        hub = Hub(settings.redis, settings.redis_prefix)
+        stack.push_async_callback(hub.close)
+        await stack.enter_async_context(_running(hub.run()))
         redis = None
         if settings.redis is not None:
-            reader = NoticeReader(settings.redis, settings.redis_prefix, waiters.hear)
+            reader = NoticeReader(settings.redis, settings.redis_prefix, waiters.hear, hub.hear, hub.changed)
             await stack.enter_async_context(_running(reader.run()))
             redis = redis_clients.async_client(
                 settings.redis, connections=2, connect_timeout_s=health.REDIS_S, socket_timeout_s=health.REDIS_S
@@ -127,7 +136,7 @@ async def _means(
             stack.push_async_callback(redis.aclose)
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         stack.callback(threads.shutdown, wait=False)
-        yield Means(opened, doorbell, notices, waiters, terms, threads, redis)
+        yield Means(opened, doorbell, notices, waiters, announcer, hub, terms, threads, redis)
 
 
 @contextlib.asynccontextmanager

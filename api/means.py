@@ -10,6 +10,8 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from redis.asyncio import Redis
 
+from api.streams.announcing import Announcer
+from api.streams.hub import Hub
 from api.waiters import Waiters
 from domain.jobs import Job
 from domain.prompts import Admission, Disposition
@@ -39,6 +41,8 @@ class Means:
     bell: Bell
     notices: Notices
     waiters: Waiters
+    announcer: Announcer
+    hub: Hub
     terms: Terms
     #: Threads in which `async` routes ask the store. (The others run in Starlette's, whose hop costs twice as much.)
     threads: Executor
@@ -52,11 +56,13 @@ class Means:
     def admitted(self, admission: Admission) -> None:
         """Tell others of an admission that is committed: those that wait for what it ended, and workers."""
         self.ended(admission.ended)
+        self.announcer.admitted(admission)
         if admission.disposition is Disposition.ADMITTED and admission.job is not None:
             self.bell.ring()
 
     def ended(self, jobs: Sequence[Job]) -> None:
         """Tell others of jobs whose end is committed: their sessions may have new heads."""
         if jobs:
+            self.announcer.ended(jobs)
             self.notices.publish(jobs)
             self.bell.ring()

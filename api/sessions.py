@@ -11,6 +11,7 @@ from api import cursors
 from api.calls import Call, Caller, Location, MessagePath, Page, SessionPath, Where, json_body, no_body
 from api.document import body
 from api.replies import reply
+from domain import events
 from domain.errors import InvalidRequest
 from domain.ids import is_ephemeral
 from domain.requests.fields import LATEST, no_nul
@@ -59,6 +60,8 @@ def create_session(call: Caller, where: Where, wanted: CreateBody) -> Response:
         catalog=call.means.terms.catalog, directory=where.directory or "/", workspace=where.workspace
     )
     session, created = call.means.store.create_session(call.tenant, creation)
+    if created:
+        call.means.announcer.changed(session, events.session_created)
     return reply(session_shape(session), headers={"Promptq-Session": "created" if created else "resumed"})
 
 
@@ -92,16 +95,20 @@ def update_session(call: Caller, session_id: SessionPath, where: Where, wanted: 
     """Change a session's title, metadata, permission or time of archiving."""
     changes = wanted.changes()
     store = call.means.store
-    session = (
-        store.update_session(call.tenant, session_id, changes) if changes else store.session(call.tenant, session_id)
-    )
+    if not changes:
+        return reply(session_shape(store.session(call.tenant, session_id)))
+    session = store.update_session(call.tenant, session_id, changes)
+    call.means.announcer.changed(session, events.session_updated)
     return reply(session_shape(session))
 
 
 @router.delete("/session/{sessionID}", response_model=bool)
 def delete_session(call: Caller, session_id: SessionPath, where: Where) -> Response:
     """End a session: cancel its open jobs, remove its content, and free its ID."""
-    call.means.ended(call.means.store.delete_session(call.tenant, session_id))
+    session = call.means.store.session(call.tenant, session_id)
+    cancelled = call.means.store.delete_session(call.tenant, session_id)
+    call.means.announcer.changed(session, events.session_deleted)
+    call.means.ended(cancelled)
     return reply(True)  # noqa: FBT003 - OpenCode's answer
 
 
@@ -118,6 +125,8 @@ def fork_session(call: Caller, session_id: SessionPath, where: Where, wanted: Fo
     session, created = call.means.store.fork_session(
         call.tenant, session_id, wanted.creation(session_id), before=wanted.messageID
     )
+    if created:
+        call.means.announcer.changed(session, events.session_created)
     return reply(session_shape(session), headers={"Promptq-Session": "created" if created else "resumed"})
 
 

@@ -54,6 +54,22 @@ def answer_of(session: Session, job: Job, end: AttemptEnd | None, now: Millis) -
     )
 
 
+def unfinished_answer(session: Session, job: Job) -> Message:
+    """Make the assistant message of an attempt that has just begun, as those who watch are shown it. It is not kept."""
+    return Message(
+        tenant=job.tenant,
+        session_id=job.session_id,
+        incarnation=job.incarnation,
+        seq=job.seq,
+        role=Role.ASSISTANT,
+        id=job.assistant_id or "",
+        created=job.attempt_started or job.created,
+        parts=(),
+        detail={"parentID": job.message_id, "model": job.model, "agent": job.agent, "path": session.directory},
+        job_id=job.id,
+    )
+
+
 def tokens(usage: Usage) -> dict[str, Any]:
     """Write token counts in OpenCode's shape."""
     return {

@@ -60,6 +60,15 @@ class Folding:
             case _:
                 assert_never(event)
 
+    @property
+    def so_far(self) -> Sequence[dict[str, Any]]:
+        """All parts as they are now; a text that still grows is empty, and `growing` has its pieces."""
+        return self._parts
+
+    def growing(self, part: Part) -> Sequence[str] | None:
+        """Return the pieces of a text so far if it still grows."""
+        return self._pieces if self._kind is not None and part is self._open else None
+
     def parts(self) -> Sequence[Part]:
         """End what is still open and return all parts, in order. A tool that still runs has been cut off."""
         self._close()

@@ -23,7 +23,8 @@ from storage.opening import open_stores
 from tasks.broker import broker_url
 from tasks.doorbell import Doorbell
 from tasks.engine.engine import Engine
-from tasks.engine.outlets import Audience, terminal_jobs
+from tasks.engine.outlets import Audience
+from tasks.engine.telling import Teller
 from tasks.flower import TaskEvents
 from tasks.inspection import Inspection
 from tasks.wiring import Wiring
@@ -54,7 +55,8 @@ class EngineStep(bootsteps.StartStopStep):
             raise SystemExit(EX_FAILURE) from error
         doorbell = Doorbell(self._settings)
         notices = Notices(self._settings.redis, self._settings.redis_prefix)
-        audiences: dict[str, Audience] = {"notices": lambda commits: notices.publish(terminal_jobs(commits))}
+        teller = Teller(store, notices)
+        audiences: dict[str, Audience] = {"notices": teller.tell}
         events = None
         if broker_url(self._settings) is not None:
             events = TaskEvents(worker.app, worker.hostname)
@@ -66,6 +68,7 @@ class EngineStep(bootsteps.StartStopStep):
             self._settings,
             name=worker.hostname,
             audiences=audiences,
+            teller=teller,
             ring=doorbell.ring,
             saturated=wiring.saturated,
             failed=_end_worker,

@@ -5,7 +5,8 @@ Two kinds. A session's own keys (all that is content is in these) are written to
 - `tmp:s:TENANT:SESSION`, a hash: `v` (the version), `session`, `j:JOB`, `m:SEQ:ROLE`, and the names of messages,
   `n:MESSAGE` and `i:IDEMPOTENCY-KEY`, each with the place of its message;
 - `tmp:o:TENANT:SESSION`, a sorted set: its open jobs by sequence number;
-- `tmp:at:TAG`, a string: tenant and session, by the tag that ends its jobs' IDs.
+- `tmp:at:TAG`, a string: tenant and session, by the tag that ends its jobs' IDs;
+- `tmp:h:TENANT:SESSION:TAG`, a stream: its latest events, while somebody watches it (`storage.notices`).
 
 Indexes hold names and times only, over all sessions: what is ready, running, expiring, open. What they say of a session
 that has expired is removed by whoever comes upon it.
@@ -44,6 +45,10 @@ class Keys:
     def at_session(self, session_id: str, incarnation: int) -> str:
         """Where a session says that it is."""
         return self.at(session_tag(session_id, incarnation))
+
+    def history(self, tenant: str, session_id: str, incarnation: int) -> str:
+        """The stream of a session's latest events."""
+        return f"{self._prefix}h:{tenant}:{session_id}:{session_tag(session_id, incarnation)}"
 
     def ready(self, suspect: bool, rank: int) -> str:
         """The ready heads of one rank, by time: suspects apart."""

@@ -28,8 +28,9 @@ from storage.ephemeral.keys import Keys
 T = TypeVar("T")
 
 COMMIT = """
--- KEYS: the session's hash, its open jobs, its place. ARGV: the version that was read ('' if there was no session), the
--- new version ('' to remove the session), how long the keys live (ms), then commands, each as a count and its words.
+-- KEYS: the session's hash, its open jobs, its place, its history. ARGV: the version that was read ('' if there was no
+-- session), the new version ('' to remove the session), how long the keys live (ms), then commands, each as a count and
+-- its words.
 if (redis.call('HGET', KEYS[1], 'v') or '') ~= ARGV[1] then
   return 0
 end
@@ -178,7 +179,7 @@ class Snapshot:
     def remove(self) -> None:
         """Remove the session and all that is its own."""
         self._changed = True
-        self._removed = [self._keys.at_session(self.session_id, self.current.incarnation)]
+        self._removed = self._of_incarnation(self.current)
         for job in self.open_jobs():
             self._index(job, None)
         self.session = None
@@ -198,6 +199,13 @@ class Snapshot:
         for key, member in old.keys() - new.keys():
             self._commands.append(("ZREM", key, member))
 
+    def _of_incarnation(self, session: Session) -> list[str]:
+        """Name the keys that end with the session, and not with its name: its place, and its history if it has one."""
+        return [
+            self._keys.at_session(session.id, session.incarnation),
+            self._keys.history(session.tenant, session.id, session.incarnation),
+        ]
+
     def script(self) -> tuple[list[str], list[bytes | str | int]]:
         """Write the keys and arguments of the commit script."""
         listed = self._keys.sessions_of(self.tenant)
@@ -209,8 +217,8 @@ class Snapshot:
             self._commands.append(("ZREM", listed, self.session_id))
             keys += self._removed
         else:
-            place = self._keys.at_session(session.id, session.incarnation)
-            keys.append(place)
+            keys += self._of_incarnation(session)
+            place = keys[2]
             arguments[1] = int(self._version or 0) + 1
             arguments[2] = lifetime(session, self._default_ttl_ms)
             self._commands += [

@@ -18,6 +18,7 @@ from tasks.engine.leases import LeaseKeeper
 from tasks.engine.outlets import Audience, Commit, Outlet
 from tasks.engine.running import Runner
 from tasks.engine.slots import PATIENCE_S, Attempt, Slots, Stop
+from tasks.engine.telling import Teller
 from tasks.engine.threads import EngineThread
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Engine:
         *,
         name: str | None = None,
         audiences: dict[str, Audience] | None = None,
+        teller: Teller | None = None,
         ring: Callable[[], None] = _nothing,
         saturated: Callable[[bool], None] = _nothing,
         failed: Callable[[], None] = _nothing,
@@ -56,6 +58,7 @@ class Engine:
             settings: `concurrency`, `lease` and `retention` are looked at.
             name: the worker's own, which no other has; with it, leases left by an earlier run of it are ended.
             audiences: who is told what has been committed, by name.
+            teller: who is told besides what the answers of attempts have grown by; it is the audience `notices`.
             ring: tells the other workers that there may be work for them. It must not wait.
             saturated: is told when all slots have been filled (True) and when one stayed empty (False).
             failed: is called, perhaps more than once, when the engine cannot go on.
@@ -67,7 +70,8 @@ class Engine:
         self._slots = Slots(settings.concurrency, patience_s)
         self._event_loop = EventLoop(failed)
         self._runner = Runner(self._event_loop, executors, store, self._slots, ended=self._on_ended)
-        self._outlets = [Outlet(name, tell, failed) for name, tell in (audiences or {}).items()]
+        self._teller = teller
+        self._outlets = {name: Outlet(name, tell, failed) for name, tell in (audiences or {}).items()}
         self._exchanger = Exchanger(
             store,
             self.worker,
@@ -105,8 +109,10 @@ class Engine:
     def start(self) -> None:
         """Begin to work."""
         self._event_loop.start()
-        for outlet in self._outlets:
+        for outlet in self._outlets.values():
             outlet.start()
+        if self._teller is not None:
+            self._teller.attach(self._event_loop, self._outlets["notices"].put)
         for thread in (self._exchanging, self._keeping, self._mending):
             thread.start()
         log.info("engine_started", extra={"worker": self.worker})
@@ -144,7 +150,7 @@ class Engine:
         self._leases.end()
         for thread in (self._keeping, self._mending):
             thread.join(RELEASE_S)
-        for outlet in self._outlets:
+        for outlet in self._outlets.values():
             outlet.stop(OUTLETS_S)
         self._runner.close()
         self._event_loop.stop(RELEASE_S)
@@ -167,7 +173,7 @@ class Engine:
         return True
 
     def _publish(self, commit: Commit) -> None:
-        for outlet in self._outlets:
+        for outlet in self._outlets.values():
             outlet.put(commit)
 
     def _on_ended(self) -> None:

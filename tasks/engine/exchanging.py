@@ -189,7 +189,8 @@ class Exchanger:
         # By attempt: the end of an earlier one of the same job, which the store threw away, may be beside it.
         runtimes = {(attempt.job.id, attempt.job.attempt): attempt.runtime_s for attempt in ended}
         taken = [(job, job.attempt, runtimes[job.id, job.attempt]) for job in got.taken]
-        self._committed(Commit([attempt.job for attempt in attempts], taken, got.ended))
+        began = [attempt.job for attempt in attempts]
+        self._committed(Commit(began, taken, got.ended, began=attempts, over=ended))
 
     def _plan(self, got: Exchange, asked: int, free: int) -> None:
         """Decide when to look next, and whether others should."""

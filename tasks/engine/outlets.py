@@ -11,9 +11,11 @@ import queue
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from domain.events import Event
 from domain.jobs import Job
 from domain.record import Record
 from storage.failpoints import failpoint
+from tasks.engine.slots import Attempt
 from tasks.engine.threads import EngineThread
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,11 @@ class Commit(Record):
     ended: Sequence[Job] = ()
     #: Jobs whose worker was lost, before and after.
     lost: Sequence[tuple[Job, Job]] = ()
+    #: The attempts that began, and those whose ends were handed in, as their engine holds them.
+    began: Sequence[Attempt] = ()
+    over: Sequence[Attempt] = ()
+    #: What the answers of attempts have grown by meanwhile: no commit did that.
+    grown: Sequence[tuple[Attempt, list[Event]]] = ()
 
 
 Audience = Callable[[Sequence[Commit]], None]

@@ -111,7 +111,7 @@ def test_publishing_without_a_redis_does_nothing() -> None:
 def test_publishing_to_a_redis_that_is_away_is_logged_once_and_raises_nothing(
     tmp_path: object, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("storage.notices.PAUSE_S", 0.0)
+    monkeypatch.setattr("storage.notices.publishing.PAUSE_S", 0.0)
     notices = Notices(f"unix://{tmp_path}/none.sock", PREFIX)
     with caplog.at_level(logging.INFO):
         for _ in range(3):
