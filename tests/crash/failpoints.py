@@ -43,10 +43,13 @@ WORKER = {
     "postgres": [*around("store.{}_commit.", WORKER_WRITES["postgres"]), *_BETWEEN[1::2]],
 }
 
+#: Passed by a worker that follows one of its own name that was lost.
+SUCCESSOR = around("store.{}_commit.", ("end_leases",))
+
 #: Tried in tests/storage/test_migrations.py.
 MIGRATION = ["migrate.before_commit"]
 
-ALL = {point for points in (*API.values(), *WORKER.values(), MIGRATION) for point in points}
+ALL = {point for points in (*API.values(), *WORKER.values(), SUCCESSOR, MIGRATION) for point in points}
 
 
 def in_the_source() -> set[str]:

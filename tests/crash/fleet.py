@@ -100,9 +100,9 @@ class Fleet:
         assert member.is_alive, member.command.output
         return member
 
-    def worker(self, failpoints: str = "") -> Member:
-        """Start a worker; it works soon."""
-        name = f"worker-{len(self.members)}"
+    def worker(self, failpoints: str = "", *, name: str | None = None) -> Member:
+        """Start a worker, under a name that no other has had if none is given; it works soon."""
+        name = name or f"worker-{len(self.members)}"
         return self._start(lambda settings, base: roles.worker(settings, base, name=name), name, failpoints)
 
     def migrate(self, failpoints: str = "") -> Member:

@@ -42,6 +42,20 @@ def test_a_worker_dies_at_every_failpoint(trial: Trial) -> None:
     assert {job.state for job in history.jobs} == {"succeeded"}
 
 
+def test_a_worker_dies_while_it_takes_up_what_its_lost_predecessor_held(trial: Trial) -> None:
+    trial.fleet.api()
+    lost = trial.fleet.worker(name="same")
+    trial.clients.start()
+    for point in failpoints.SUCCESSOR:
+        trial.until_asked(3)
+        if lost.is_alive:
+            lost.kill()
+        trial.fleet.worker(f"{point}=kill", name="same").dies_by_itself()
+        lost = trial.fleet.worker(name="same")
+    history = trial.holds()
+    assert {job.state for job in history.jobs} == {"succeeded"}
+
+
 def test_the_api_dies_at_every_failpoint(trial: Trial) -> None:
     trial.fleet.worker()
     api = trial.fleet.api()
