@@ -136,11 +136,11 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(**given: Any) -> Iterator[Served]:
+def serving(*, configuration: Configuration | None = None, **given: Any) -> Iterator[Served]:
     """Serve with these settings for the length of a block."""
     store = MemoryStore()
     settings = Settings.model_validate({"redis_url": None, **given})
-    app = create_app(settings, store=lambda: store, bell=Bell)
+    app = create_app(settings, store=lambda: store, bell=Bell, configuration=configuration)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

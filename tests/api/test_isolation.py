@@ -1,7 +1,9 @@
 """Contract item 7: another tenant's ID behaves exactly as an unused one, on every route that the API describes."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ from domain.settings import Settings
 from storage.base import Store
 from storage.opening import open_stores
 from tests.api.conftest import Apis, Bell, a_prompt
+from tests.api.following import Follower, House, a_house
 from tests.api.tenants import MESSAGE, SECRET, SESSIONS, Asked, Walk, World, operations
 from tests.storage.actors import Worker
 from tests.support.keys import bearer, keyed
 from tests.support.valkey import ValkeyServer
+from tests.support.waiting import eventually
 
 CONFIGURATION, KEYS = keyed("one", "two")
 
@@ -140,3 +144,66 @@ def test_a_full_backlog_is_full_for_its_tenant_alone(apis: Apis) -> None:
     for number, status in enumerate((204, 204, 429)):
         answer = api.post(f"/session/ses_{number}/prompt_async", a_prompt(), headers=bearer(KEYS["two"]))
         assert answer.status_code == status
+
+
+@pytest.fixture
+def house(valkey: ValkeyServer) -> Iterator[House]:
+    """A whole promptq, in which both tenants have a session of the same name."""
+    with a_house(valkey.url, configuration=CONFIGURATION) as made:
+        made.engine()
+        for tenant in KEYS:
+            post(made, tenant, "/session", {"id": "ses_x"})
+        yield made
+
+
+def post(house: House, tenant: str, path: str, body: Any) -> None:
+    answer = house.client.post(path, json=body, headers=bearer(KEYS[tenant]))
+    assert answer.is_success, answer.text
+    for engine in house.engines:
+        engine.look()
+
+
+def streams(house: House) -> list[str]:
+    """The paths of all streams that the API describes."""
+    document = house.client.get("/doc", headers=bearer(KEYS["two"])).json()
+    paths = [each.path.format(sessionID="ses_x") for each in operations(document) if each.is_stream]
+    assert len(paths) >= 3
+    return paths
+
+
+def tells(follower: Follower, text: str, ends: int) -> bool:
+    """Whether a stream has told of a text and of so many ends."""
+    return text in json.dumps(follower.events) and follower.types.count("session.idle") >= ends
+
+
+def test_no_stream_tells_a_tenant_of_another(house: House) -> None:
+    paths = streams(house)
+    hears = {tenant: [house.follow(path, **bearer(key)) for path in paths] for tenant, key in KEYS.items()}
+    # What one has done is told before what two does, and the other way round.
+    for number, tenant in enumerate(("one", "two", "one")):
+        said = f"of-{tenant} {number}"
+        post(house, tenant, "/session/ses_x/prompt_async", a_prompt(said))
+        for follower in hears[tenant]:
+            eventually(partial(tells, follower, said, number // 2 + 1), what=f"{follower.path} tells {said}")
+    for tenant, other in (("one", "two"), ("two", "one")):
+        assert not [each.path for each in hears[tenant] if f"of-{other}" in json.dumps(each.events)]
+
+
+def test_a_place_in_anothers_stream_leads_to_nothing_of_it(house: House) -> None:
+    for path in streams(house):
+        theirs = house.follow(path, **bearer(KEYS["one"]))
+        post(house, "one", "/session/ses_x/prompt_async", a_prompt("of-one"))
+        eventually(partial(tells, theirs, "of-one", 1))
+        for place in (theirs.names[0], theirs.names[-1]):
+            ours = house.follow(path, **bearer(KEYS["two"]), **{"Last-Event-ID": place or "1"})
+            post(house, "two", "/session/ses_x/prompt_async", a_prompt("of-two"))
+            eventually(partial(tells, ours, "of-two", 1))
+            assert "of-one" not in json.dumps(ours.events)
+
+
+def test_the_stream_of_anothers_session_is_as_that_of_none(house: House) -> None:
+    post(house, "one", "/session", {"id": "ses_one"})
+    for name in ("ses_one", "ses_unused"):
+        answer = house.client.get(f"/session/{name}/event", headers=bearer(KEYS["two"]))
+        assert answer.status_code == 404
+        assert answer.json()["data"]["message"] == f"Session not found: {name}"
