@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from domain.log_lines import LogFormat
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Settings(BaseSettings):
@@ -31,6 +33,12 @@ class Settings(BaseSettings):
     flower_port: Annotated[int, Field(ge=0, le=65535)] = 5555
     #: Opens the API for the tenant `default`, as Basic (user `opencode`) or Bearer, and Flower. Keys: `config`.
     password: SecretStr | None = None
+    #: Opens `/metrics` and `/status` and nothing else, besides `password`: for a monitoring system.
+    metrics_password: SecretStr | None = None
+    #: Where a worker shows its own figures; None: nowhere, and the APIs show them.
+    metrics_port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    #: The address of that port; one that others reach takes `metrics_password`.
+    metrics_host: Annotated[str, Field(validate_default=True)] = "127.0.0.1"
     #: More values of `Host` (without port) that the API answers to, besides loopback names and `host`; comma-separated.
     allowed_hosts: str = ""
     #: The model of prompts whose session names none: `provider/model`.
@@ -56,6 +64,13 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     #: How log lines are written: `text` for people, `json` (an object a line) for programs that gather them.
     log_format: LogFormat = "text"
+
+    @field_validator("metrics_host")
+    @classmethod
+    def _is_guarded(cls, host: str, others: ValidationInfo) -> str:
+        if host not in _LOOPBACK and others.data.get("metrics_port") and not others.data.get("metrics_password"):
+            raise ValueError("others can reach it, so it takes PROMPTQ_METRICS_PASSWORD")
+        return host
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -27,6 +27,9 @@ from tasks.engine.outlets import Audience
 from tasks.engine.telling import Teller
 from tasks.flower import TaskEvents
 from tasks.inspection import Inspection
+from tasks.metrics.figures import Figures
+from tasks.metrics.showing import Showing
+from tasks.metrics.tally import Tally
 from tasks.wiring import Wiring
 
 log = logging.getLogger(__name__)
@@ -62,6 +65,7 @@ class EngineStep(bootsteps.StartStopStep):
             events = TaskEvents(worker.app, worker.hostname)
             audiences["flower"] = events.tell
         wiring = Wiring(doorbell)
+        tally = Tally()
         wiring.engine = Engine(
             store,
             Executors(self._settings),
@@ -69,15 +73,28 @@ class EngineStep(bootsteps.StartStopStep):
             name=worker.hostname,
             audiences=audiences,
             teller=teller,
+            count=tally.count,
             ring=doorbell.ring,
             saturated=wiring.saturated,
             failed=_end_worker,
         )
-        wiring.at_end = [doorbell.close, notices.close, *([events.close] if events else []), store.close]
+        showing = Showing(
+            self._settings,
+            Figures(
+                tally,
+                wiring.engine,
+                name=worker.hostname,
+                slots=self._settings.concurrency,
+                is_draining=lambda: wiring.is_draining,
+                shown=self._settings.metrics_port is not None,
+            ),
+        )
+        wiring.at_end = [showing.close, doorbell.close, notices.close, *([events.close] if events else []), store.close]
         Inspection(worker, wiring.engine).start()
         self._wiring = worker.promptq = wiring
         _spare_collections()
         wiring.engine.start()
+        showing.start()
 
     def close(self, _worker: Any) -> None:
         """Claim no more, before anything of the worker is stopped."""

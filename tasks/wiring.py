@@ -17,6 +17,8 @@ class Wiring:
 
     def __init__(self, doorbell: Doorbell) -> None:
         self.doorbell = doorbell
+        #: Whether the worker was told to finish what it has, and end.
+        self.is_draining = False
         #: Whether all slots were full at the last look.
         self.is_full = False
         #: Called, in any thread, when they are not any more.

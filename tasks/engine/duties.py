@@ -17,7 +17,7 @@ from domain.errors import StoreUnavailable
 from storage.base import Store
 from storage.failpoints import failpoint
 from tasks.engine.identity import is_predecessor
-from tasks.engine.outlets import Commit
+from tasks.engine.outlets import Commit, Mended
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +108,11 @@ class Duties:
     def _prune(self) -> None:
         """Remove old records for as long as there are more than one step takes, but reconcile again in time."""
         until = time.monotonic() + self._round_s
-        while self._store.prune(older_than_ms=self._retention_ms, limit=PRUNE_LIMIT) >= PRUNE_LIMIT:
-            if time.monotonic() > until or self._ending.wait(PRUNE_PAUSE_S):
+        while True:
+            pruned = self._store.prune(older_than_ms=self._retention_ms, limit=PRUNE_LIMIT)
+            if pruned:
+                self._committed(Commit(mended=Mended(pruned=pruned)))
+            if pruned < PRUNE_LIMIT or time.monotonic() > until or self._ending.wait(PRUNE_PAUSE_S):
                 return
 
     def _reconcile(self) -> None:
@@ -117,8 +120,8 @@ class Duties:
             failpoint("engine.before_reconcile")
             mended = self._store.reconcile(limit=RECONCILE_LIMIT)
             failpoint("engine.after_reconcile")
-            if mended.lost or mended.ended:
-                self._committed(Commit(ended=mended.ended, lost=mended.lost))
+            if mended.woke:
+                self._committed(Commit(ended=mended.ended, lost=mended.lost, mended=Mended(stamped=mended.stamped)))
             if mended.lost:
                 log.warning("leases_ran_out", extra={"jobs": len(mended.lost)})
             if mended.woke:

@@ -45,6 +45,7 @@ class Engine:
         name: str | None = None,
         audiences: dict[str, Audience] | None = None,
         teller: Teller | None = None,
+        count: Callable[[Commit], None] = _nothing,
         ring: Callable[[], None] = _nothing,
         saturated: Callable[[bool], None] = _nothing,
         failed: Callable[[], None] = _nothing,
@@ -59,12 +60,14 @@ class Engine:
             name: the worker's own, which no other has; with it, leases left by an earlier run of it are ended.
             audiences: who is told what has been committed, by name.
             teller: who is told besides what the answers of attempts have grown by; it is the audience `notices`.
+            count: is told each commit at once, in the thread that made it; it must not wait.
             ring: tells the other workers that there may be work for them. It must not wait.
             saturated: is told when all slots have been filled (True) and when one stayed empty (False).
             failed: is called, perhaps more than once, when the engine cannot go on.
             patience_s: how long an executor may take to let go when told to, and the event loop to answer.
         """
         self.worker = new_worker_id(name)
+        self._count = count
         self._ring = ring
         self._stopped = False
         self._slots = Slots(settings.concurrency, patience_s)
@@ -125,6 +128,10 @@ class Engine:
         """Return the attempts that run now."""
         return [attempt for attempt in self._slots.all() if attempt.ended is None]
 
+    def used(self) -> int:
+        """Return how many slots are taken."""
+        return len(self._slots)
+
     def close(self) -> None:
         """Claim no more. What runs goes on, and is handed in."""
         self._exchanger.close()
@@ -173,6 +180,7 @@ class Engine:
         return True
 
     def _publish(self, commit: Commit) -> None:
+        self._count(commit)
         for outlet in self._outlets.values():
             outlet.put(commit)
 

@@ -184,13 +184,13 @@ class Exchanger:
         self._ceiling_s = min(LONGEST_PAUSE_S, self._ceiling_s * 2)
 
     def _tell(self, got: Exchange, ended: list[Attempt], attempts: list[Attempt]) -> None:
-        if not (got.taken or got.ended or attempts):
+        if not (got.taken or got.ended or got.fenced or attempts):
             return
         # By attempt: the end of an earlier one of the same job, which the store threw away, may be beside it.
         runtimes = {(attempt.job.id, attempt.job.attempt): attempt.runtime_s for attempt in ended}
         taken = [(job, job.attempt, runtimes[job.id, job.attempt]) for job in got.taken]
         began = [attempt.job for attempt in attempts]
-        self._committed(Commit(began, taken, got.ended, began=attempts, over=ended))
+        self._committed(Commit(began, taken, got.ended, fenced=len(got.fenced), began=attempts, over=ended))
 
     def _plan(self, got: Exchange, asked: int, free: int) -> None:
         """Decide when to look next, and whether others should."""

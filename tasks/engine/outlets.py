@@ -25,6 +25,16 @@ MOST_WAITING = 10_000
 
 
 @dataclass(frozen=True)
+class Mended(Record):
+    """What a round of reconcile did that is about no single job that is told."""
+
+    #: Heads that had no stamp.
+    stamped: int = 0
+    #: Records of ended jobs that were removed.
+    pruned: int = 0
+
+
+@dataclass(frozen=True)
 class Commit(Record):
     """What one commit changed."""
 
@@ -36,6 +46,10 @@ class Commit(Record):
     ended: Sequence[Job] = ()
     #: Jobs whose worker was lost, before and after.
     lost: Sequence[tuple[Job, Job]] = ()
+    #: How many ends were thrown away, because their attempts had lost their leases.
+    fenced: int = 0
+    #: Of a round of reconcile, whose `ended` and `lost` these are; else None.
+    mended: Mended | None = None
     #: The attempts that began, and those whose ends were handed in, as their engine holds them.
     began: Sequence[Attempt] = ()
     over: Sequence[Attempt] = ()
