@@ -118,14 +118,15 @@ class EphemeralStore:
 
     def admit(self, tenant: str, session_id: str, prompt: Prompt) -> Admission:
         """See `Store.admit`."""
-        self._remember(tenant)
-        return self._change(
+        admission = self._change(
             tenant,
             session_id,
             lambda at: changes.admit(
                 at, prompt, default_model=self._default_model, check_backlog=lambda: self._check_backlog(tenant)
             ),
         )
+        self._remember(tenant)
+        return admission
 
     def admit_soon(self, tenant: str, session_id: str, prompt: Prompt) -> Future[Admission]:
         """See `Store.admit_soon`."""
@@ -312,9 +313,9 @@ class EphemeralStore:
         return place[1]
 
     def _remember(self, tenant: str) -> None:
-        """Have a tenant's jobs counted by `census`; asked for at every prompt, done once a minute."""
+        """Have a tenant's jobs counted by `census`, best effort; asked for at every prompt, done once a minute."""
         if time.monotonic() >= self._remembered.get(tenant, 0.0):
-            with answering():
+            with contextlib.suppress(redis.RedisError, OSError):
                 census.remember_tenant(self._snapshots, tenant)
             self._remembered[tenant] = time.monotonic() + REMEMBER_S
 
