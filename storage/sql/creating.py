@@ -11,13 +11,14 @@ from domain.errors import InvalidRequest
 from domain.sessions import Creation, Session
 from storage.base import Branch
 from storage.sql import queue
-from storage.sql.prepared import Prepared, PreparedRows
+from storage.sql.prepared import Prepared
+from storage.sql.prepared_rows import Inserts
 from storage.sql.rows import session_row
 from storage.sql.schema import session
 from storage.sql.transactions import Tx
 
 _insert_if_free = Prepared(sqlite.insert(session).on_conflict_do_nothing(), session.c.keys())
-_insert_those_free = PreparedRows(session, otherwise="ON CONFLICT DO NOTHING RETURNING tenant, id")
+_insert_those_free = Inserts(session, otherwise="ON CONFLICT DO NOTHING RETURNING tenant, id")
 
 
 def create_session(tx: Tx, tenant: str, creation: Creation) -> tuple[Session, bool]:

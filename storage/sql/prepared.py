@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.dialects import postgresql
 
 if TYPE_CHECKING:
     from storage.sql.transactions import Tx
@@ -25,9 +24,6 @@ Parameters = Mapping[str, Any]
 
 #: How SQLAlchemy writes `IN` with a list that is filled in at each execution.
 _LIST = re.compile(r"IN \(__\[POSTCOMPILE_(\w+)[^\]]*\]\)")
-
-
-_POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 
 
 class Prepared:
@@ -64,66 +60,6 @@ class Prepared:
         if found is None:
             found = self._by_dialect[dialect.name] = _Sendable(self._statement, self._sets, dialect)
         return found
-
-
-class PreparedRows:
-    """One statement that writes any number of rows: all that a group of prompts changes in a table.
-
-    SQLite is given row after row. Postgres is given all of them as one JSON value: one statement, one round trip, and a
-    third less of what each row costs the database and the driver (64 updates by key: 31 µs a row).
-    """
-
-    def __init__(self, table: sa.Table, sets: Sequence[str] | None = None, *, otherwise: str = "") -> None:
-        """Take the table; `sets` names what an update by `key_tenant` and `key_id` writes, None is an insert.
-
-        `otherwise` is what Postgres is told besides, for `all`.
-        """
-        self._table = table
-        self._sets = sets
-        self._otherwise = otherwise
-        names = [column.name for column in table.c] if sets is None else [*sets]
-        by_key = (table.c.tenant == sa.bindparam("key_tenant")) & (table.c.id == sa.bindparam("key_id"))
-        self._one = Prepared(table.insert() if sets is None else table.update().where(by_key), names)
-        self._together = Prepared(sa.text(self._together_text(names)))
-
-    def run(self, tx: Tx, rows: Sequence[Parameters]) -> None:
-        """Write the rows; Postgres locks them in the order given."""
-        if not rows:
-            return
-        if tx.is_sqlite:
-            self._one.each(tx, rows)
-        else:
-            self._together.run(tx, {"rows": _json(rows)})
-
-    def all(self, tx: Tx, rows: Sequence[Parameters]) -> list[Sequence[Any]]:
-        """Write the rows, on Postgres; return what its statement returns."""
-        return self._together.all(tx, {"rows": _json(rows)}) if rows else []
-
-    def _together_text(self, names: Sequence[str]) -> str:
-        table, listed = self._table.name, ", ".join(names)
-        types = {column.name: _postgres_type(column) for column in self._table.c}
-        fields = [f"{name} {types[name]}" for name in names]
-        if self._sets is None:
-            values = f"SELECT {listed} FROM {_recordset(fields)}"  # noqa: S608 - our schema
-            return f"INSERT INTO {table} ({listed}) {values} {self._otherwise}"
-        fields += [f"key_tenant {types['tenant']}", f"key_id {types['id']}"]
-        values = ", ".join(f"{name} = v.{name}" for name in names)
-        return (
-            f"UPDATE {table} SET {values} FROM {_recordset(fields)}"  # noqa: S608 - our schema
-            f" WHERE {table}.tenant = v.key_tenant AND {table}.id = v.key_id"
-        )
-
-
-def _recordset(fields: Sequence[str]) -> str:
-    return f"json_to_recordset(CAST(:rows AS json)) AS v({', '.join(fields)})"
-
-
-def _postgres_type(column: sa.Column[Any]) -> str:
-    return column.type.compile(_POSTGRES).partition(" COLLATE")[0]
-
-
-def _json(rows: Sequence[Parameters]) -> str:
-    return msgspec.json.encode(rows).decode()
 
 
 class _Sendable:

@@ -16,7 +16,8 @@ from domain.jobs import Job, State
 from domain.lifecycle import Change
 from domain.messages import Message
 from domain.sessions import Session
-from storage.sql.prepared import Prepared, PreparedRows
+from storage.sql.prepared import Prepared
+from storage.sql.prepared_rows import Inserts, Updates
 from storage.sql.rows import (
     CLAIM_CHANGING,
     JOB_CHANGING,
@@ -97,14 +98,14 @@ _heads = {
     ),
 }
 
-_insert_jobs = PreparedRows(job)
-_insert_messages = PreparedRows(message)
+_insert_jobs = Inserts(job)
+_insert_messages = Inserts(message)
 _update_session = Prepared(session.update().where(_session_key), SESSION_CHANGING)
-_update_queues = PreparedRows(session, QUEUE_CHANGING)
-_update_jobs = PreparedRows(job, JOB_CHANGING)
-_update_claims = PreparedRows(job, CLAIM_CHANGING)
-_stamp_jobs = PreparedRows(job, ("ready_at", "rank"))
-_mark_jobs = PreparedRows(job, ("cancel_requested",))
+_update_queues = Updates(session, QUEUE_CHANGING)
+_update_jobs = Updates(job, JOB_CHANGING)
+_update_claims = Updates(job, CLAIM_CHANGING)
+_stamp_jobs = Updates(job, ("ready_at", "rank"))
+_mark_jobs = Updates(job, ("cancel_requested",))
 
 
 def load_session(tx: Tx, tenant: str, session_id: str, *, lock: bool) -> Session:

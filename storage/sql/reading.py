@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from domain.creation import committed_turns
 from domain.errors import JobNotFound, MessageNotFound, SessionNotFound
-from domain.jobs import Job
+from domain.jobs import Job, State
 from domain.messages import Message, Turn
 from domain.prompts import Prompt
 from domain.sessions import Session
 from storage.base import Branch, JobQuery, SessionQuery
 from storage.sql import queue
 from storage.sql.prepared import Prepared
+from storage.sql.prepared_rows import as_json
 from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, SESSION_COLUMNS, job_of, message_of, session_of
-from storage.sql.schema import STAMPED, job, message, session
+from storage.sql.schema import OPEN, STAMPED, UNSUCCESSFUL, job, message, session
 from storage.sql.transactions import Tx
 
 _scope = (
@@ -53,6 +53,8 @@ _in_turn = Prepared(
 )
 _stamped_heads = sa.select(*JOB_COLUMNS).where(job.c.tenant == sa.bindparam("tenant"), sa.text(STAMPED))
 
+_OPEN_STATES = {State.QUEUED, State.RUNNING}
+_UNSUCCESSFUL_STATES = {State.CANCELLED, State.EXPIRED, State.FAILED}
 
 Key = tuple[str, str]
 """What a prompt is named by: `id` or `idempotency_key`, and the name."""
@@ -77,7 +79,7 @@ def keyed_messages(tx: Tx, keys: Collection[tuple[Session, Key]]) -> dict[tuple[
         return found
     for kind, statement in _keyed.items():
         rows = [{**_key(of), "key": name} for of, (kind_of_it, name) in keys if kind_of_it == kind]
-        for row in statement.all(tx, {"rows": msgspec.json.encode(rows).decode()}) if rows else ():
+        for row in statement.all(tx, {"rows": as_json(rows)}) if rows else ():
             kept = message_of(row)
             found[kept.tenant, kept.session_id, (kind, getattr(kept, kind))] = kept
     return found
@@ -192,6 +194,10 @@ def job_by_id(tx: Tx, tenant: str, job_id: str) -> Job:
 def jobs(tx: Tx, tenant: str, query: JobQuery) -> list[Job]:
     """List jobs. See `Store.jobs`."""
     statement = sa.select(*JOB_COLUMNS).where(job.c.tenant == tenant)
+    if query.states and _UNSUCCESSFUL_STATES.issuperset(query.states):
+        statement = statement.where(sa.text(UNSUCCESSFUL))
+    elif query.states and _OPEN_STATES.issuperset(query.states) and query.session_id is None:
+        return _open_jobs(tx, tenant, query)
     if query.after is not None:
         created, name = query.after
         statement = statement.where(job.c.created <= created, (job.c.created < created) | (job.c.id < name))
@@ -202,6 +208,22 @@ def jobs(tx: Tx, tenant: str, query: JobQuery) -> list[Job]:
     if query.batch_id is not None:
         statement = statement.where(job.c.batch_id == query.batch_id)
     statement = statement.order_by(job.c.created.desc(), job.c.id.desc()).limit(query.limit)
+    return [job_of(row) for row in tx.execute(statement).all()]
+
+
+def _open_jobs(tx: Tx, tenant: str, query: JobQuery) -> list[Job]:
+    """List open jobs: found among these alone, and then sorted, not among all that there ever were, in their order."""
+    found = (
+        sa.select(*JOB_COLUMNS).where(job.c.tenant == tenant, sa.text(OPEN)).cte("found").prefix_with("MATERIALIZED")
+    )
+    states = sorted(state.value for state in query.states)
+    statement = sa.select(found).where(found.c.state.in_(states))
+    if query.after is not None:
+        created, name = query.after
+        statement = statement.where((found.c.created < created) | ((found.c.created == created) & (found.c.id < name)))
+    if query.batch_id is not None:
+        statement = statement.where(found.c.batch_id == query.batch_id)
+    statement = statement.order_by(found.c.created.desc(), found.c.id.desc()).limit(query.limit)
     return [job_of(row) for row in tx.execute(statement).all()]
 
 

@@ -17,6 +17,7 @@ NAME = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 QUEUED = "state = 'queued'"
 OPEN = "state IN ('queued', 'running')"
 RUNNING = "state = 'running'"
+UNSUCCESSFUL = "state IN ('cancelled', 'expired', 'failed')"
 STAMPED = "ready_at IS NOT NULL"
 READY = f"{QUEUED} AND {STAMPED}"
 
@@ -147,6 +148,8 @@ _partial("job_running", RUNNING, job.c.lease_until)
 _partial("job_expiring", f"{QUEUED} AND expires_at IS NOT NULL", job.c.expires_at)
 #: Retention.
 _partial("job_ended", "ended IS NOT NULL", job.c.ended)
+#: Lists of what went wrong, among millions that did not.
+_partial("job_unsuccessful", UNSUCCESSFUL, job.c.tenant, job.c.created, job.c.id)
 sa.Index("job_created", job.c.tenant, job.c.created, job.c.id)
 #: Not by incarnation and sequence: SQLite would take it for the open jobs, and walk past all that have ended.
 sa.Index("job_session", job.c.tenant, job.c.session_id, job.c.created, job.c.id)

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from domain.jobs import Outcome
+from domain.jobs import Outcome, State
 from storage.base import JobQuery, SessionQuery
 from storage.sql.store import SqlStore
 from tests.storage.actors import Worker, admit, admit_job, create, held
@@ -27,7 +27,9 @@ class Sent:
         self.statements: dict[str, Any] = {}
 
     def note(self, sql: str, parameters: Any) -> None:
-        if sql.startswith(("UPDATE", "DELETE")) or (sql.startswith("SELECT") and " FROM " in sql.replace("\n", " ")):
+        if sql.startswith(("UPDATE", "DELETE")) or (
+            sql.startswith(("SELECT", "WITH")) and " FROM " in sql.replace("\n", " ")
+        ):
             self.statements.setdefault(sql, parameters)
 
 
@@ -115,6 +117,8 @@ def live_a_little(store: SqlStore) -> None:
     store.sessions("default", SessionQuery(parent_id="ses_a"))
     store.jobs("default", JobQuery(after=(2**60, "job_a")))
     store.jobs("default", JobQuery(session_id="ses_a"))
+    store.jobs("default", JobQuery(states=[State.FAILED]))
+    store.jobs("default", JobQuery(states=[State.QUEUED, State.RUNNING]))
     store.busy_sessions("default")
     store.abort_session("default", "ses_a")
     store.delete_session("default", "ses_a")
@@ -199,3 +203,23 @@ def _literal(value: object) -> str:
     if isinstance(value, list):
         return f"ARRAY[{', '.join(map(_literal, value))}]"
     return str(value) if isinstance(value, int | float) else "'" + str(value).replace("'", "''") + "'"
+
+
+@pytest.mark.parametrize("state", [State.FAILED, State.RUNNING])
+@pytest.mark.parametrize("keeper", ["sqlite", "postgres"], indirect=True)
+def test_a_list_of_what_is_open_or_went_wrong_is_not_sought_among_all_that_succeeded(
+    keeper: Keeper, sent: Sent, store: SqlStore, state: State
+) -> None:
+    live_a_little(store)
+    sent.statements.clear()
+    store.jobs("default", JobQuery(states=[state]))
+    ((statement, parameters),) = sent.statements.items()
+    engine = sa.create_engine(keeper.url or "")
+    with engine.connect() as connection:
+        if keeper.kind == "postgres":
+            connection.exec_driver_sql("SET enable_seqscan = off")
+        explain = "EXPLAIN QUERY PLAN" if keeper.kind == "sqlite" else "EXPLAIN"
+        plan = str(connection.exec_driver_sql(f"{explain} {statement}", parameters).all())
+    engine.dispose()
+    assert ("job_unsuccessful" if state is State.FAILED else "job_open") in plan or "job_running" in plan, plan
+    assert "job_created" not in plan

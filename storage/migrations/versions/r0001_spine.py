@@ -63,6 +63,14 @@ def upgrade() -> None:
     )
     op.create_index("job_created", "job", ["tenant", "created", "id"], unique=False)
     op.create_index(
+        "job_unsuccessful",
+        "job",
+        ["tenant", "created", "id"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('cancelled', 'expired', 'failed')"),
+        postgresql_where=sa.text("state IN ('cancelled', 'expired', 'failed')"),
+    )
+    op.create_index(
         "job_ended",
         "job",
         ["ended"],
