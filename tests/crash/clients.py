@@ -124,7 +124,18 @@ def submit(connection: httpx2.Client, client: str, wanted: Ask) -> Submission:
     try:
         answer = connection.post(path, json=body, headers=headers)
     except httpx2.TransportError:
-        return Submission(client, wanted.session, wanted.key, sent, system_clock(), None)
+        return Submission(client, wanted.session, wanted.key, sent, system_clock(), None, waited=wanted.waits)
     text = text_of(answer.json()["parts"]) if wanted.waits and answer.status_code == 200 else None
     job = answer.headers.get("location", "").removeprefix("/job/") or None
-    return Submission(client, wanted.session, wanted.key, sent, system_clock(), answer.status_code, job, text)
+    return Submission(
+        client,
+        wanted.session,
+        wanted.key,
+        sent,
+        system_clock(),
+        answer.status_code,
+        job,
+        text,
+        waited=wanted.waits,
+        retry_after="retry-after" in answer.headers,
+    )

@@ -96,4 +96,15 @@ def _job(kept: KeptJob) -> Job:
     attempts = [Attempt(past.number, past.started, past.ended, past.outcome) for past in kept.past_attempts]
     if kept.outcome is not None:
         attempts.append(Attempt(kept.attempt, kept.attempt_started or 0, kept.ended or 0, kept.outcome))
-    return Job(kept.id, kept.session_id, kept.seq, kept.state, kept.attempt, attempts, kept.ended, kept.retry_of)
+    return Job(
+        kept.id,
+        kept.session_id,
+        kept.seq,
+        kept.state,
+        kept.attempt,
+        attempts,
+        kept.ended,
+        kept.retry_of,
+        kept.created,
+        kept.charges,
+    )

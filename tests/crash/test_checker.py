@@ -19,7 +19,7 @@ WHOLE = History(
         Submission("c1", S, "k2", 120, 125, None),
         Submission("c1", S, "k2", 130, 480, 200, "job_2", "answer two"),
         Submission("c2", S, "k1", 105, 112, 204, "job_1"),
-        Submission("c2", S, "k3", 115, 118, 503),
+        Submission("c2", S, "k3", 115, 118, 503, retry_after=True),
     ),
     calls=(
         Call(S, "job_1", 1, 121, "one", (), "answer one"),
