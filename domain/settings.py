@@ -24,6 +24,8 @@ class Settings(BaseSettings):
     config: Path = Path("promptq.toml")
     #: SQLAlchemy URL of the durable store (`sqlite:///…` or `postgresql://…`); None: SQLite in the data directory.
     database_url: SecretStr | None = None
+    #: Connections to Postgres that one process opens at most.
+    database_connections: Annotated[int, Field(ge=4, le=10_000)] = 32
     #: `redis://…`, `rediss://…` or `unix://…`; None: the embedded one that `promptq up` starts.
     redis_url: SecretStr | None = None
     #: Any broker of Celery's; None: the Redis.

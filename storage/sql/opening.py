@@ -42,7 +42,7 @@ def transactions(settings: Settings, *, clock: Clock | None = None) -> Transacti
         case "sqlite":
             return SqliteTransactions(url, clock=clock or system_clock)
         case _:
-            return PostgresTransactions(url, clock=clock)
+            return PostgresTransactions(url, clock=clock, connections=settings.database_connections)
 
 
 def backend_of(url: str) -> str:

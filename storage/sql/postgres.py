@@ -28,6 +28,9 @@ LOCK_TIMEOUT_MS = 5_000
 IDLE_IN_TRANSACTION_MS = 10_000
 CONNECT_TIMEOUT_S = 5
 
+KEPT = 16
+"""Connections that stay open in quiet times."""
+
 SOON_THREADS = 16
 """Most of them wait: for a session's row that somebody else holds."""
 
@@ -41,7 +44,8 @@ PLANS_OFF = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_so
 class PostgresTransactions:
     """Transactions on a Postgres database."""
 
-    def __init__(self, url: str, *, clock: Clock | None = None, pool_size: int = 16) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, connections: int = 32) -> None:
+        """Make the pool; `connections` is how many it opens at most. Who finds none waits for a while."""
         self._clock = clock
         options = " ".join(
             f"-c {name}={value}"
@@ -55,8 +59,8 @@ class PostgresTransactions:
         )
         self._engine = sa.create_engine(
             url,
-            pool_size=pool_size,
-            max_overflow=48,
+            pool_size=min(KEPT, connections),
+            max_overflow=max(0, connections - KEPT),
             pool_timeout=CONNECT_TIMEOUT_S,
             pool_use_lifo=True,
             hide_parameters=True,  # what a traceback shows of a statement must not be what somebody said
