@@ -32,7 +32,12 @@ from domain.requests.parsing import refusal
 log = logging.getLogger(__name__)
 
 _KINDS = {"path": "Params", "query": "Query", "header": "Headers"}
-_KINDS_OF_FIELDS = {"sessionID": "Params", "Content-Type": "Headers", "Idempotency-Key": "Headers"}
+_KINDS_OF_FIELDS = {
+    "sessionID": "Params",
+    "Content-Type": "Headers",
+    "Idempotency-Key": "Headers",
+    "Last-Event-ID": "Headers",
+}
 
 
 class BodyTooLarge(PromptqError):

@@ -17,7 +17,11 @@ from api.doors import BodyLimit, Doors
 from api.means import Bell, Means
 from api.streams import routes as streams
 from api.streams.announcing import Announcer
+from api.streams.clients import HangUp
 from api.streams.hub import Hub
+from api.streams.joining import Joining
+from api.streams.lookout import Lookout
+from api.streams.watching import Watch
 from api.waiters import Waiters
 from domain.configuration import Configuration, configuration_of
 from domain.models import Catalog
@@ -103,6 +107,7 @@ def create_app(
     app.add_middleware(BodyLimit, limit=settings.body_limit)
     app.add_middleware(Doors, settings=settings, keyring=keyring)
     app.add_middleware(errors.LastResort)
+    app.add_middleware(HangUp)
     return app
 
 
@@ -118,14 +123,17 @@ async def _means(
         stack.push_async_callback(asyncio.to_thread, doorbell.close)
         notices = Notices(settings.redis, settings.redis_prefix)
         stack.callback(notices.close)
-        announcer = Announcer(opened, notices)
-        announcer.start()
-        stack.push_async_callback(asyncio.to_thread, announcer.close)
         waiters = Waiters(opened)
         await stack.enter_async_context(_running(waiters.run()))
-        hub = Hub(settings.redis, settings.redis_prefix)
-        stack.push_async_callback(hub.close)
-        await stack.enter_async_context(_running(hub.run()))
+        hub = Hub(opened)
+        stack.callback(hub.close)
+        announcer = Announcer(opened, notices, hub)
+        announcer.start()
+        stack.push_async_callback(asyncio.to_thread, announcer.close)
+        watch = Watch(settings.redis, settings.redis_prefix, hub)
+        stack.push_async_callback(watch.close)
+        for work in (hub.beat(), watch.run(), Lookout(opened, hub).run()):
+            await stack.enter_async_context(_running(work))
         redis = None
         if settings.redis is not None:
             reader = NoticeReader(settings.redis, settings.redis_prefix, waiters.hear, hub.hear, hub.changed)
@@ -136,7 +144,8 @@ async def _means(
             stack.push_async_callback(redis.aclose)
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         stack.callback(threads.shutdown, wait=False)
-        yield Means(opened, doorbell, notices, waiters, announcer, hub, terms, threads, redis)
+        joining = Joining(opened, hub, watch)
+        yield Means(opened, doorbell, notices, waiters, announcer, hub, joining, terms, threads, redis)
 
 
 @contextlib.asynccontextmanager

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from api.streams.announcing import Announcer
 from api.streams.hub import Hub
+from api.streams.joining import Joining
 from api.waiters import Waiters
 from domain.jobs import Job
 from domain.prompts import Admission, Disposition
@@ -43,6 +44,7 @@ class Means:
     waiters: Waiters
     announcer: Announcer
     hub: Hub
+    joining: Joining
     terms: Terms
     #: Threads in which `async` routes ask the store. (The others run in Starlette's, whose hop costs twice as much.)
     threads: Executor

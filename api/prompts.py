@@ -80,6 +80,8 @@ async def _answer(call: Call, admission: Admission) -> Message:
     job = admission.job
     if job is not None and job.state.is_open:
         job = await call.means.waiters.wait_for(call.tenant, job.id, None, seen_open=True)
+        # OpenCode's clients print what the events say, and leave when they are answered.
+        await call.means.hub.told(job)
     return await call.means.aside(_ended_answer, call, admission, job)
 
 

@@ -11,7 +11,6 @@ from api import cursors
 from api.calls import Call, Caller, Location, MessagePath, Page, SessionPath, Where, json_body, no_body
 from api.document import body
 from api.replies import reply
-from domain import events
 from domain.errors import InvalidRequest
 from domain.ids import is_ephemeral
 from domain.requests.fields import LATEST, no_nul
@@ -61,7 +60,7 @@ def create_session(call: Caller, where: Where, wanted: CreateBody) -> Response:
     )
     session, created = call.means.store.create_session(call.tenant, creation)
     if created:
-        call.means.announcer.changed(session, events.session_created)
+        call.means.announcer.created(session)
     return reply(session_shape(session), headers={"Promptq-Session": "created" if created else "resumed"})
 
 
@@ -98,7 +97,7 @@ def update_session(call: Caller, session_id: SessionPath, where: Where, wanted: 
     if not changes:
         return reply(session_shape(store.session(call.tenant, session_id)))
     session = store.update_session(call.tenant, session_id, changes)
-    call.means.announcer.changed(session, events.session_updated)
+    call.means.announcer.changed(session)
     return reply(session_shape(session))
 
 
@@ -107,7 +106,7 @@ def delete_session(call: Caller, session_id: SessionPath, where: Where) -> Respo
     """End a session: cancel its open jobs, remove its content, and free its ID."""
     session = call.means.store.session(call.tenant, session_id)
     cancelled = call.means.store.delete_session(call.tenant, session_id)
-    call.means.announcer.changed(session, events.session_deleted)
+    call.means.announcer.deleted(session)
     call.means.ended(cancelled)
     return reply(True)  # noqa: FBT003 - OpenCode's answer
 
@@ -126,7 +125,7 @@ def fork_session(call: Caller, session_id: SessionPath, where: Where, wanted: Fo
         call.tenant, session_id, wanted.creation(session_id), before=wanted.messageID
     )
     if created:
-        call.means.announcer.changed(session, events.session_created)
+        call.means.announcer.created(session)
     return reply(session_shape(session), headers={"Promptq-Session": "created" if created else "resumed"})
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from domain.answers import unfinished_answer
 from domain.clock import Millis
 from domain.ids import new_id
-from domain.jobs import Job
+from domain.jobs import Claimed, Job
 from domain.messages import Message, Part
 from domain.prompts import Admission
 from domain.record import Record
@@ -24,6 +24,7 @@ from domain.shapes import StatusShape, message_shape, session_shape
 Event = dict[str, Any]
 
 BUSY: StatusShape = {"type": "busy"}
+IDLE: StatusShape = {"type": "idle"}
 
 
 class Stage(IntEnum):
@@ -59,6 +60,11 @@ class Bundle(Record):
     #: Whether it is kept for those who come back.
     is_kept: bool = False
 
+    #: So many of the first events are what was told when the job was admitted, for those who have not been told that.
+    prologue: int = 0
+    #: Whether the session is gone, and nothing more will be told of it.
+    is_last: bool = False
+
     @classmethod
     def of(cls, session: Session, events: Iterable[Event]) -> Bundle:
         """Tell something of a session."""
@@ -69,6 +75,38 @@ class Bundle(Record):
     def about(self, job: Job, stage: Stage) -> Bundle:
         """Say which job it is about, as it was then."""
         return self.evolve(job_id=job.id, seq=job.seq, attempt=job.attempt, stage=stage)
+
+
+class Order:
+    """Keeps what is told of a job in order, where it may arrive from several processes: what comes late is left out.
+
+    So nobody is told that a prompt waits after being told of its answer, nor twice of its end.
+    """
+
+    def __init__(self, most: int = 20_000) -> None:
+        """Begin; of at most so many jobs, the latest, it is remembered how far they had got."""
+        self._most = most
+        self._reached: dict[tuple[str, str], tuple[int, Stage]] = {}
+
+    def takes(self, tenant: str, job_id: str | None, attempt: int, stage: Stage) -> bool:
+        """Note what is told, and return whether it comes in order."""
+        if job_id is None:
+            return True
+        name = (tenant, job_id)
+        reached = self._reached.pop(name, (0, Stage.ADMITTED))
+        comes = reached[1] is not Stage.ENDED and (attempt, stage) >= reached
+        self._reached[name] = (attempt, stage) if comes else reached
+        if len(self._reached) > self._most:
+            del self._reached[next(iter(self._reached))]
+        return comes
+
+    def knows(self, tenant: str, job_id: str | None) -> bool:
+        """Whether anything of a job has been told."""
+        return job_id is not None and (tenant, job_id) in self._reached
+
+    def has_ended(self, tenant: str, job_id: str) -> bool:
+        """Whether the end of a job has been told."""
+        return self._reached.get((tenant, job_id), (0, Stage.ADMITTED))[1] is Stage.ENDED
 
 
 def event(kind: str, properties: dict[str, Any]) -> Event:
@@ -115,10 +153,14 @@ def session_status(session_id: str, status: StatusShape) -> Event:
     return event("session.status", {"sessionID": session_id, "status": status})
 
 
+def status_of(session: Session) -> Event:
+    """Say whether a session has open jobs."""
+    return session_status(session.id, BUSY if session.open_total else IDLE)
+
+
 def idle(session_id: str) -> list[Event]:
     """Say that a session has no open job any more."""
-    status = event("session.status", {"sessionID": session_id, "status": {"type": "idle"}})
-    return [status, event("session.idle", {"sessionID": session_id})]
+    return [session_status(session_id, IDLE), event("session.idle", {"sessionID": session_id})]
 
 
 def message_updated(message: Message) -> Event:
@@ -155,26 +197,35 @@ def of_admission(admission: Admission) -> Bundle:
     """Tell of a prompt that was admitted: the session, the user's message and, if it is to be answered, work."""
     session, message = admission.session, admission.message
     events = [session_created(session)] if admission.session_created else []
-    events += [session_updated(session), *whole_message(message, message.created)]
+    events += [session_updated(session), *whole_message(message, message.created), status_of(session)]
     bundle = Bundle.of(session, events)
-    if admission.job is None:
-        return bundle
-    return bundle.evolve(events=(*events, session_status(session.id, BUSY))).about(admission.job, Stage.ADMITTED)
+    return bundle if admission.job is None else bundle.about(admission.job, Stage.ADMITTED)
 
 
-def of_claim(session: Session, job: Job) -> Bundle:
-    """Tell of an attempt that has begun: its message, still empty."""
-    answer = unfinished_answer(session, job)
-    return Bundle.of(session, (session_status(job.session_id, BUSY), message_updated(answer))).about(job, Stage.BEGUN)
+def of_claim(claimed: Claimed) -> Bundle:
+    """Tell of an attempt that has begun: its message, still empty.
+
+    The prompt comes first, for those who have not been told of it: what its admission told may be under way still.
+    """
+    session, job, prompt = claimed.session, claimed.job, claimed.prompt
+    prologue = [session_updated(session), *whole_message(prompt, prompt.created)]
+    begun = [session_status(session.id, BUSY), message_updated(unfinished_answer(session, job))]
+    return Bundle.of(session, [*prologue, *begun]).about(job, Stage.BEGUN).evolve(prologue=len(prologue))
 
 
-def of_end(session: Session, job: Job, answer: Message | None) -> Bundle:
+def of_change(session: Session) -> Bundle:
+    """Tell how a session is after somebody has changed it."""
+    return Bundle.of(session, [session_updated(session), status_of(session)])
+
+
+def of_end(session: Session, job: Job, answer: Message | None, *, is_idle: bool) -> Bundle:
     """Tell of a job that has ended: its answer, whole, and whether the session goes on.
 
     Args:
-        session: as it is after the end.
+        session: as it is now, after the end.
         job: the job, in its terminal state.
         answer: its assistant message; None if that is gone.
+        is_idle: whether this was the last open job.
     """
     events: list[Event] = []
     if answer is not None:
@@ -183,9 +234,29 @@ def of_end(session: Session, job: Job, answer: Message | None) -> Bundle:
         if "error" in answer.detail:
             events.append(event("session.error", {"sessionID": job.session_id, "error": answer.detail["error"]}))
         events.append(message_updated(answer))
-    events += [session_status(session.id, BUSY)] if session.open_total else idle(session.id)
+    events += idle(session.id) if is_idle else [session_status(session.id, BUSY)]
     events.append(session_updated(session))
     return Bundle.of(session, events).about(job, Stage.ENDED)
+
+
+def of_deletion(session: Session) -> Bundle:
+    """Tell that a session is gone."""
+    return Bundle.of(session, [session_deleted(session)]).evolve(is_last=True)
+
+
+def of_prompt(session: Session, message: Message) -> Bundle:
+    """Tell of a user's message that was missed when it came."""
+    events = [session_updated(session), *whole_message(message, message.created), status_of(session)]
+    return Bundle.of(session, events)
+
+
+def of_state(session: Session, messages: Iterable[Message]) -> list[Event]:
+    """Tell how a session is, with all its messages, to who has missed what came before."""
+    told = [session_updated(session)]
+    for message in messages:
+        told += whole_message(message, message.detail.get("completed") or message.created)
+    told += [session_status(session.id, BUSY)] if session.open_total else idle(session.id)
+    return told
 
 
 def of_repeat(session: Session, before: Job, status: StatusShape) -> Bundle:

@@ -73,7 +73,7 @@ class MessageShape(TypedDict):
 class StatusShape(TypedDict):
     """What a session is doing."""
 
-    type: Literal["busy", "retry"]
+    type: Literal["idle", "busy", "retry"]
     attempt: NotRequired[int]
     message: NotRequired[str]
     next: NotRequired[Millis]

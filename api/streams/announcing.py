@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
+from api.streams.hub import Hub
 from domain import events
-from domain.errors import SessionNotFound, StoreUnavailable
-from domain.events import Bundle, Event
+from domain.errors import StoreUnavailable
+from domain.events import Bundle
 from domain.jobs import Job
 from domain.prompts import Admission, Disposition
+from domain.record import Record
 from domain.sessions import Session
 from storage.base import Store
-from storage.notices.publishing import Ask, Notices
+from storage.notices import truth
+from storage.notices.publishing import Ask, Notices, Watched
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 10_000
 """Changes that may wait to be told; what is told late is old news."""
 
-Name = tuple[str, str]
-Change = tuple[Name, Callable[[], Bundle | None]]
-"""Which session has changed, and what makes the events of it, if anybody wants them."""
+
+@dataclass(frozen=True)
+class Change(Record):
+    """Something that was committed to a session."""
+
+    tenant: str
+    session_id: str
+    #: Makes the events of it, if anybody wants them.
+    make: Callable[[], Bundle | None]
+    #: The incarnation that it was the end of.
+    gone: int | None = None
 
 
 class Announcer:
     """Publishes the events of what the API commits. Safe to use from many threads."""
 
-    def __init__(self, store: Store, notices: Notices) -> None:
+    def __init__(self, store: Store, notices: Notices, hub: Hub) -> None:
+        """Make one; what Redis cannot have goes to the clients of this process, by the hub."""
         self._store = store
         self._notices = notices
+        self._hub = hub
         self._waiting: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="api-events", daemon=True)
 
@@ -42,26 +58,36 @@ class Announcer:
     def admitted(self, admission: Admission) -> None:
         """Tell of a prompt that was admitted."""
         if admission.disposition is Disposition.ADMITTED:
-            session = admission.session
-            self._put((session.tenant, session.id), lambda: events.of_admission(admission))
+            of = admission.session
+            self._put(Change(of.tenant, of.id, lambda: events.of_admission(admission)))
 
-    def ended(self, jobs: Iterable[Job]) -> None:
+    def ended(self, jobs: Sequence[Job]) -> None:
         """Tell of jobs that have ended without a worker."""
+        last = {(job.tenant, job.session_id): job.id for job in jobs}
         for job in jobs:
-            self._put((job.tenant, job.session_id), lambda job=job: self._end(job))  # type: ignore[misc]
+            more = last[job.tenant, job.session_id] != job.id
+            self._put(Change(job.tenant, job.session_id, partial(truth.end_of, self._store, job, more=more)))
 
-    def changed(self, session: Session, make: Callable[[Session], Event]) -> None:
-        """Tell of a session that was made, changed or removed."""
-        self._put((session.tenant, session.id), lambda: Bundle.of(session, [make(session)]))
+    def created(self, session: Session) -> None:
+        """Tell of a session that was made."""
+        self._put(Change(session.tenant, session.id, lambda: Bundle.of(session, [events.session_created(session)])))
+
+    def changed(self, session: Session) -> None:
+        """Tell of a session that somebody changed."""
+        self._put(Change(session.tenant, session.id, lambda: events.of_change(session)))
+
+    def deleted(self, session: Session) -> None:
+        """Tell of a session that is gone, and let its history go."""
+        self._put(Change(session.tenant, session.id, lambda: events.of_deletion(session), gone=session.incarnation))
 
     def close(self) -> None:
         """Tell what waits, and end."""
         self._waiting.put(None)
         self._thread.join(2)
 
-    def _put(self, name: Name, make: Callable[[], Bundle | None]) -> None:
+    def _put(self, change: Change) -> None:
         if self._waiting.qsize() < MOST_WAITING:
-            self._waiting.put((name, make))
+            self._waiting.put(change)
 
     def _run(self) -> None:
         while True:
@@ -76,19 +102,25 @@ class Announcer:
 
     def _tell(self, changes: Sequence[Change]) -> None:
         def make(ask: Ask) -> list[Bundle]:
-            watched = ask({name for name, _ in changes})
-            bundles = ((name, of()) for name, of in changes if name in watched)
-            return [bundle.evolve(is_kept=watched[name]) for name, bundle in bundles if bundle is not None]
+            return self._bundles(changes, ask({(change.tenant, change.session_id) for change in changes}))
 
         try:
-            self._notices.tell((), {tenant for (tenant, _), _ in changes}, make)
+            if not self._notices.tell((), {change.tenant for change in changes}, make):
+                here = [change for change in changes if self._hub.wants(change.tenant)]
+                self._hub.take(self._bundles(here, {(change.tenant, change.session_id): False for change in here}))
+            for change in changes:
+                if change.gone is not None:
+                    self._notices.forget(change.tenant, change.session_id, change.gone)
         except Exception as error:  # noqa: BLE001 - what cannot be told must not end the telling of all that follows
             log.error("events_not_made", extra={"error": type(error).__name__})  # noqa: TRY400 - no content in logs
 
-    def _end(self, job: Job) -> Bundle | None:
-        try:
-            session = self._store.session(job.tenant, job.session_id)
-            answer = self._store.answer(job.tenant, job.session_id, job.incarnation, job.seq)
-        except (SessionNotFound, StoreUnavailable):
-            return None
-        return events.of_end(session, job, answer) if session.incarnation == job.incarnation else None
+    def _bundles(self, changes: Sequence[Change], watched: Watched) -> list[Bundle]:
+        bundles: list[Bundle] = []
+        for change in changes:
+            name = (change.tenant, change.session_id)
+            # What is missing because the store does not answer is told when it does, by who looks at it then.
+            with contextlib.suppress(StoreUnavailable):
+                bundle = change.make() if name in watched else None
+                if bundle is not None:
+                    bundles.append(bundle.evolve(is_kept=watched[name] and change.gone is None))
+        return bundles

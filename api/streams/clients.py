@@ -10,14 +10,20 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from api.streams.rendering import Kind, Rendered
 
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 1024 * 1024
 """Bytes that may wait for one client. Most of them are shared with the other clients."""
+
+HANG_UP = "promptq.hang_up"
+"""What ends a connection at once, in a request's scope."""
 
 
 @dataclass(eq=False)
@@ -25,29 +31,43 @@ class Client:
     """Who follows a stream. For one event loop."""
 
     tenant: str
+    kind: Kind
     #: The session that it follows; None: all of the tenant.
     session_id: str | None = None
-    _waiting: list[bytes] = field(default_factory=list)
-    _size: int = 0
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Bundles that came before the client was told what it had missed; None: they are sent as they come.
+    held: list[Rendered] | None = None
     #: Whether nothing more is to come.
     is_over: bool = False
     #: Ends the connection at once.
     hang_up: Callable[[], None] | None = None
+    _waiting: list[bytes] = field(default_factory=list)
+    _size: int = 0
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def take_in(self, bundle: Rendered) -> None:
+        """Have a bundle sent."""
+        if self.held is not None:
+            self.held.append(bundle)
+        elif self.kind is Kind.NAMED:
+            self.put(bundle.named)
+        elif self.kind is Kind.WRAPPED:
+            self.put(bundle.wrapped)
+        else:
+            self.put(bundle.plain)
 
     def put(self, chunk: bytes) -> None:
         """Have something sent. Never waits; cuts the client off if too much waits already."""
-        if self.is_over:
+        if self.is_over or not chunk:
             return
-        self._waiting.append(chunk)
-        self._size += len(chunk)
         if self._size > MOST_WAITING:
-            log.warning("stream_cut_off", extra={"session": self.session_id or "*", "waiting": self._size})
+            log.warning("stream_cut_off", extra={"session": self.session_id or "*", "bytes_waiting": self._size})
             self._waiting.clear()
             self.end()
             if self.hang_up is not None:
                 self.hang_up()
             return
+        self._waiting.append(chunk)
+        self._size += len(chunk)
         self._wake.set()
 
     def end(self) -> None:
@@ -71,7 +91,7 @@ class EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, client: Client, leave: Callable[[Client], None]) -> None:
+    def __init__(self, client: Client, leave: Callable[[], None]) -> None:
         """Make the answer of a client; `leave` is called once, when the stream is over."""
         super().__init__(headers={"Cache-Control": "no-cache, no-transform", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -80,8 +100,8 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = self._client
-        client.hang_up = scope.get("state", {}).get("hang_up")
-        gone = asyncio.ensure_future(_ended(receive, client))
+        client.hang_up = scope.get(HANG_UP)
+        gone = asyncio.ensure_future(_ends_with(receive, client))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             # A server that stops cancels what it still answers: the stream ends then, and nothing is wrong.
@@ -91,12 +111,28 @@ class EventStream(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             gone.cancel()
-            self._leave(client)
+            self._leave()
 
 
-async def _ended(receive: Receive, client: Client) -> None:
+async def _ends_with(receive: Receive, client: Client) -> None:
     """End a stream when its client goes away."""
-    with contextlib.suppress(asyncio.CancelledError):
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        client.end()
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    client.end()
+
+
+class HangUp:
+    """Lets who answers a request end its connection at once, where the server can do that.
+
+    A client that reads nothing cannot be told that it is over: whatever is sent to it waits for ever. (Uvicorn gives no
+    such means by itself; its transport is where `receive` belongs to.)
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        transport: Any = getattr(getattr(receive, "__self__", None), "transport", None)
+        if scope["type"] == "http" and transport is not None:
+            scope[HANG_UP] = transport.abort
+        await self._app(scope, receive, send)

@@ -3,160 +3,242 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Callable
-from enum import Enum
-
-import redis
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from api.streams.clients import Client
-from api.streams.rendering import Rendered, encoded, framed, wrap
+from api.streams.rendering import Kind, Rendered, rendered
 from domain import events
-from storage import redis_clients
-from storage.notices.names import Names
-from storage.notices.publishing import KEPT_MS
-from storage.notices.wire import Heard, decode, split
+from domain.errors import StoreUnavailable
+from domain.events import Bundle, Order, Stage
+from domain.jobs import Job
+from domain.sessions import Session
+from storage.base import Store
+from storage.notices import truth
+from storage.notices.wire import Heard, decode, heard, split
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 10.0
 """Between two heartbeats, as OpenCode's."""
 
-WATCH_S = 30.0
-"""How long a tenant counts as watched without being told so again."""
+MOST_OPEN = 10_000
+"""Open jobs of watched tenants that are looked after, the latest."""
 
-CONNECTIONS = 4
-"""To Redis, for all clients together."""
-
-PATIENCE_S = 2.0
-"""How long a new client waits for Redis before it is told that it is connected."""
+BEFORE_ANSWER_S = 0.3
+"""How long an answer waits for the events of its end, where somebody watches; then they are made of what is kept."""
 
 
-class Kind(Enum):
-    """How clients read events."""
+@dataclass(eq=False)
+class Following:
+    """A session that clients follow."""
 
-    PLAIN = "plain"
-    WRAPPED = "wrapped"
-    NAMED = "named"
+    #: As it was when it was looked at last.
+    session: Session
+    clients: set[Client] = field(default_factory=set)
+    #: The sequence numbers of prompts that were told of, without those up to the session's.
+    told: set[int] = field(default_factory=set)
+    #: Whether anything was told since the last look.
+    was_told: bool = False
 
 
 class Hub:
-    """All clients of one process. For its event loop."""
+    """All clients of one process. For its event loop, but for `wants` and `take`."""
 
-    def __init__(self, redis_url: str | None, prefix: str) -> None:
-        """Make one; nothing is connected yet."""
-        self._redis = redis_clients.async_client(redis_url, connections=CONNECTIONS) if redis_url is not None else None
-        self._names = Names(prefix)
-        #: Set while events would be heard.
-        self._listening = asyncio.Event()
-        self._plain: dict[str, set[Client]] = {}
-        self._wrapped: dict[str, set[Client]] = {}
-        self._sessions: dict[tuple[str, str], set[Client]] = {}
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._loop = asyncio.get_running_loop()
+        self._whole: dict[str, set[Client]] = {}
+        self._followed: dict[tuple[str, str], Following] = {}
+        self._tenants: Counter[str] = Counter()
+        self._order = Order()
+        #: Open jobs of watched tenants, the latest last.
+        self._open: dict[tuple[str, str], str] = {}
+        self._awaited: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
+        #: Set while what other processes tell would be heard.
+        self.listening = asyncio.Event()
+        self._filling: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        return sum(len(clients) for group in self._groups for clients in group.values())
+        return self._tenants.total()
 
-    @property
-    def _groups(self) -> tuple[dict[str, set[Client]], dict[str, set[Client]], dict[tuple[str, str], set[Client]]]:
-        return self._plain, self._wrapped, self._sessions
+    def clients(self) -> Iterator[Client]:
+        """Return all clients."""
+        for clients in self._whole.values():
+            yield from clients
+        for following in self._followed.values():
+            yield from following.clients
 
-    def join(self, client: Client, kind: Kind) -> Callable[[Client], None]:
-        """Let a client hear what comes from now on. Returns what lets it leave."""
-        if kind is Kind.NAMED:
-            return _enter(self._sessions, (client.tenant, client.session_id or ""), client)
-        return _enter(self._plain if kind is Kind.PLAIN else self._wrapped, client.tenant, client)
+    def followed(self) -> list[Following]:
+        """Return the sessions that clients follow."""
+        return list(self._followed.values())
 
-    async def prepare(self, client: Client) -> None:
-        """Have events published that a client that has joined wants; wait for it, but not for long."""
-        if self._redis is None:
-            return
-        with contextlib.suppress(redis.RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
-                await self._watch([client])
-                await self._listening.wait()
+    def open_jobs(self) -> list[tuple[str, str]]:
+        """Return the (tenant, ID) of jobs whose end somebody waits to see."""
+        return list(self._open)
+
+    def wants(self, tenant: str) -> bool:
+        """Tell, in any thread, whether anybody here watches something of a tenant."""
+        return tenant in self._tenants
+
+    def join(self, client: Client, session: Session | None = None) -> Callable[[], None]:
+        """Let a client hear what comes from now on: of a session, or of all of its tenant. Returns what ends that."""
+        if session is not None:
+            name = (session.tenant, session.id)
+            following = self._followed.get(name)
+            if following is None or following.session.incarnation != session.incarnation:
+                self._end_following(name)
+                following = self._followed[name] = Following(session)
+            clients = following.clients
+        else:
+            clients = self._whole.setdefault(client.tenant, set())
+        clients.add(client)
+        self._tenants[client.tenant] += 1
+
+        def leave() -> None:
+            self._leave(client, clients)
+
+        return leave
+
+    def _leave(self, client: Client, clients: set[Client]) -> None:
+        clients.discard(client)
+        self._tenants[client.tenant] -= 1
+        if not self._tenants[client.tenant]:
+            del self._tenants[client.tenant]
+            for name in [name for name in self._open if name[0] == client.tenant]:
+                del self._open[name]
+        if not clients and client.session_id is None:
+            self._whole.pop(client.tenant, None)
+        elif not clients:
+            name = (client.tenant, client.session_id or "")
+            if name in self._followed and self._followed[name].clients is clients:
+                del self._followed[name]
+
+    def changed(self, listening: bool) -> None:
+        """Note whether what other processes tell would be heard."""
+        if listening:
+            self.listening.set()
+        else:
+            self.listening.clear()
 
     def hear(self, tenant: str, message: bytes) -> None:
         """Give what was published to those who want it."""
-        if tenant not in self._plain and tenant not in self._wrapped and not self._follows(tenant):
+        if tenant not in self._tenants:
             return
         place, data = split(message)
         try:
-            heard = decode(tenant, data, place)
+            found = decode(tenant, data, place)
         except ValueError:
             log.warning("events_not_understood")
             return
-        self.give(heard)
-
-    def give(self, heard: Heard) -> None:
-        """Give a bundle to those who want it."""
-        rendered = Rendered(heard)
-        for client in self._plain.get(heard.tenant, ()):
-            client.put(rendered.plain)
-        for client in self._wrapped.get(heard.tenant, ()):
-            client.put(rendered.wrapped)
-        for client in self._sessions.get((heard.tenant, heard.session_id), ()):
-            client.put(rendered.named)
-
-    def changed(self, listening: bool) -> None:
-        """Note whether events would be heard."""
-        if listening:
-            self._listening.set()
+        if found.left_out:
+            task = self._loop.create_task(self._fill(found))
+            self._filling.add(task)
+            task.add_done_callback(self._filling.discard)
         else:
-            self._listening.clear()
+            self.give(found)
 
-    async def run(self) -> None:
-        """Keep streams alive, and say who is watched, for as long as the process lives."""
+    def take(self, bundles: Sequence[Bundle]) -> None:
+        """Give, from any thread, what this process tells to its own clients, because Redis could not."""
+        for bundle in bundles:
+            self._loop.call_soon_threadsafe(self.give, heard(bundle))
+
+    def give(self, bundle: Heard) -> None:
+        """Give a bundle to those who want it, unless it comes too late."""
+        found = bundle.in_order(self._order)
+        if found is None:
+            return
+        self._note(found)
+        ready = Rendered(found)
+        for client in self._whole.get(found.tenant, ()):
+            client.take_in(ready)
+        following = self._followed.get((found.tenant, found.session_id))
+        if following is None or following.session.incarnation != found.incarnation:
+            return
+        following.was_told = True
+        if found.seq:
+            following.told.add(found.seq)
+        for client in following.clients:
+            client.take_in(ready)
+        if found.is_last:
+            self._end_following((found.tenant, found.session_id))
+
+    def expect(self, tenant: str, session_id: str, job_id: str) -> None:
+        """Look after an open job: its end is told even if nobody publishes it."""
+        if not self._order.has_ended(tenant, job_id):
+            self._open[tenant, job_id] = session_id
+            if len(self._open) > MOST_OPEN:
+                del self._open[next(iter(self._open))]
+
+    def forget(self, tenant: str, job_id: str) -> None:
+        """Look after a job no more."""
+        self._open.pop((tenant, job_id), None)
+
+    async def told(self, job: Job) -> None:
+        """Wait until those who watch here have been told of a job's end; tell it, if nobody else does so soon."""
+        name = (job.tenant, job.id)
+        if job.tenant not in self._tenants or self._order.has_ended(*name):
+            return
+        if self.listening.is_set():
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._awaited.setdefault(name, []).append(future)
+            try:
+                async with asyncio.timeout(BEFORE_ANSWER_S):
+                    await future
+            except TimeoutError:
+                pass
+            else:
+                return
+            finally:
+                self._awaited[name].remove(future)
+                if not self._awaited[name]:
+                    del self._awaited[name]
+        await self.tell_end(job)
+
+    async def tell_end(self, job: Job) -> None:
+        """Tell of a job's end, by what is kept of it."""
+        try:
+            bundle = await asyncio.to_thread(truth.end_of, self._store, job)
+        except StoreUnavailable:
+            return
+        self.forget(job.tenant, job.id)
+        if bundle is not None:
+            self.give(heard(bundle))
+
+    async def beat(self) -> None:
+        """Keep streams alive, for as long as the process lives."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            line = encoded(events.heartbeat())
-            plain, wrapped = framed(line), wrap({}, [line])
-            for group in self._groups:
-                for clients in list(group.values()):
-                    for client in list(clients):
-                        client.put(wrapped if group is self._wrapped else plain)
-            with contextlib.suppress(redis.RedisError, OSError, TimeoutError):
-                await self._watch(
-                    [client for group in self._groups for clients in group.values() for client in clients]
-                )
+            beat = [events.heartbeat()]
+            plain, wrapped = rendered(beat, Kind.PLAIN), rendered(beat, Kind.WRAPPED)
+            for client in list(self.clients()):
+                client.put(wrapped if client.kind is Kind.WRAPPED else plain)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End all streams."""
-        for group in self._groups:
-            for clients in list(group.values()):
-                for client in list(clients):
-                    client.end()
-        if self._redis is not None:
-            await self._redis.aclose()
+        for client in list(self.clients()):
+            client.end()
 
-    def _follows(self, tenant: str) -> bool:
-        return any(of == tenant for of, _ in self._sessions)
-
-    async def _watch(self, clients: list[Client]) -> None:
-        """Say in Redis what these clients watch. All of it goes by itself if it is not said again."""
-        if self._redis is None or not clients:
+    def _note(self, found: Heard) -> None:
+        if found.job_id is None:
             return
-        tenants = {client.tenant for client in clients}
-        whole = {client.tenant for client in clients if client.session_id is None}
-        sessions = {(client.tenant, client.session_id) for client in clients if client.session_id is not None}
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for tenant in tenants:
-                pipeline.set(self._names.watched(tenant), "", px=KEPT_MS)
-            for tenant in whole:
-                pipeline.set(self._names.watched_whole(tenant), "", px=int(WATCH_S * 1000))
-            for session in sessions:
-                pipeline.set(self._names.watched_session(*session), "", px=KEPT_MS)
-            await pipeline.execute()
+        if found.stage is not Stage.ENDED:
+            self.expect(found.tenant, found.session_id, found.job_id)
+            return
+        self.forget(found.tenant, found.job_id)
+        for future in self._awaited.get((found.tenant, found.job_id), ()):
+            if not future.done():
+                future.set_result(None)
 
+    def _end_following(self, name: tuple[str, str]) -> None:
+        following = self._followed.pop(name, None)
+        for client in following.clients if following is not None else ():
+            client.end()
 
-def _enter(group: dict, key: object, client: Client) -> Callable[[Client], None]:  # type: ignore[type-arg]
-    group.setdefault(key, set()).add(client)
-
-    def leave(client: Client) -> None:
-        clients = group.get(key)
-        if clients is not None:
-            clients.discard(client)
-            if not clients:
-                del group[key]
-
-    return leave
+    async def _fill(self, found: Heard) -> None:
+        try:
+            self.give(await asyncio.to_thread(truth.completed, self._store, found))
+        except StoreUnavailable:
+            log.warning("events_incomplete")

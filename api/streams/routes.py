@@ -7,10 +7,12 @@ from fastapi import APIRouter, Request, Response
 from api.calls import Call, LeanRoute, location_of
 from api.document import stream_parameters
 from api.streams.clients import Client, EventStream
-from api.streams.hub import Kind
-from api.streams.rendering import encoded, framed, wrap
-from domain import events
+from api.streams.rendering import Kind
+from domain.errors import InvalidRequest
 from domain.ids import check_session_id
+from storage.notices.history import Seen
+
+LAST_EVENT = "Last-Event-ID"
 
 
 class _Described(Response):
@@ -25,36 +27,48 @@ router = APIRouter(tags=["event"], route_class=LeanRoute, default_response_class
 @router.get("/event", openapi_extra=stream_parameters())
 async def subscribe(request: Request) -> Response:
     """Stream what happens in the caller's sessions, from now on."""
-    location_of(request)
-    return await _stream(Call(request), Kind.PLAIN)
+    return await _stream_of_all(request, Kind.PLAIN)
 
 
 @router.get("/global/event", openapi_extra=stream_parameters())
 async def subscribe_globally(request: Request) -> Response:
     """Stream the same, each event with the directory of its session."""
-    location_of(request)
-    return await _stream(Call(request), Kind.WRAPPED)
+    return await _stream_of_all(request, Kind.WRAPPED)
 
 
 @router.get("/session/{sessionID}/event", openapi_extra=stream_parameters(session=True))
 async def follow_session(request: Request) -> Response:
-    """Stream what happens in one session; after `Last-Event-ID`, what was missed first."""
+    """Stream what happens in one session: from now on, or from what `Last-Event-ID` names.
+
+    A prompt that runs is told from its beginning. If what was missed is not kept any more, there is an event `gap`, and
+    after it the session as it is.
+    """
     location_of(request)
     call = Call(request)
     session_id = check_session_id(request.path_params["sessionID"])
-    await call.means.aside(call.means.store.session, call.tenant, session_id)
-    return await _stream(call, Kind.NAMED, session_id)
+    seen = _seen(request)
+    session = await call.means.aside(call.means.store.session, call.tenant, session_id)
+    client = Client(call.tenant, Kind.NAMED, session_id)
+    return EventStream(client, await call.means.joining.session(client, session, seen))
 
 
-async def _stream(call: Call, kind: Kind, session_id: str | None = None) -> Response:
-    hub = call.means.hub
-    client = Client(call.tenant, session_id)
-    line = encoded(events.connected())
-    client.put(wrap({}, [line]) if kind is Kind.WRAPPED else framed(line))
-    leave = hub.join(client, kind)
-    try:
-        await hub.prepare(client)
-    except BaseException:
-        leave(client)
-        raise
-    return EventStream(client, leave)
+async def _stream_of_all(request: Request, kind: Kind) -> Response:
+    location_of(request)
+    call = Call(request)
+    client = Client(call.tenant, kind)
+    return EventStream(client, await call.means.joining.whole(client))
+
+
+def _seen(request: Request) -> Seen | None:
+    """Read the header `Last-Event-ID`.
+
+    Raises:
+        InvalidRequest: it is none that this server gave.
+    """
+    name = request.headers.get(LAST_EVENT)
+    if name is None:
+        return None
+    seen = Seen.parse(name)
+    if seen is None:
+        raise InvalidRequest(f"{LAST_EVENT}: is not an event of a session's stream of this server", field=LAST_EVENT)
+    return seen

@@ -7,22 +7,26 @@ for all that a commit changed. Deltas are told about twenty times a second, and 
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from domain import events
 from domain.answers import answer_of
 from domain.errors import SessionNotFound, StoreUnavailable
 from domain.events import Bundle, Event, Stage
 from domain.jobs import Job
-from domain.sessions import Session
 from domain.shapes import status_shape
 from storage.base import Store
-from storage.notices.publishing import Ask, Notices, Watched
+from storage.notices import truth
+from storage.notices.publishing import Ask, Name, Notices, Watched
 from tasks.engine.event_loop import EventLoop
 from tasks.engine.growth import Growth
 from tasks.engine.outlets import Commit, terminal_jobs
 from tasks.engine.slots import Attempt
+
+log = logging.getLogger(__name__)
 
 TICK_S = 0.05
 """Between two looks at what the answers of watched attempts have grown by."""
@@ -58,33 +62,39 @@ class Teller:
             for attempt in commit.began:
                 self._unwatched[attempt.key] = attempt
         jobs = terminal_jobs(commits)
-        self._notices.tell(jobs, _tenants(commits, self._unwatched), lambda ask: self._bundles(commits, ask))
+        self._notices.tell(jobs, _tenants(commits, self._unwatched), partial(self._made, commits, jobs))
         for commit in commits:
             for attempt in commit.over:
                 self._forget(attempt)
 
-    def _bundles(self, commits: Sequence[Commit], ask: Ask) -> list[Bundle]:
+    def _made(self, commits: Sequence[Commit], jobs: Sequence[Job], ask: Ask) -> list[Bundle]:
+        """Make events. What cannot be made of one thing must not end the telling of all that follows."""
         watched = ask(_sessions(commits) | self._overdue())
-        if not watched:
+        try:
+            return self._bundles(commits, {_name(job): job.id for job in jobs}, watched) if watched else []
+        except Exception as error:  # noqa: BLE001
+            log.error("events_not_made", extra={"error": type(error).__name__})  # noqa: TRY400 - no content in logs
             return []
+
+    def _bundles(self, commits: Sequence[Commit], last: Mapping[Name, str], watched: Watched) -> list[Bundle]:
         bundles: list[Bundle] = []
         told = {attempt.key for commit in commits for attempt in commit.began}
         for attempt in list(self._unwatched.values()):
             if _name(attempt.job) in watched:
                 if attempt.key not in told:
-                    bundles.append(events.of_claim(attempt.claimed.session, attempt.job))
+                    bundles.append(events.of_claim(attempt.claimed))
                 self._watch(attempt)
         for commit in commits:
             for attempt, grown in commit.grown:
                 if _name(attempt.job) in watched:
                     bundles.append(_of_growth(attempt, grown))
-            bundles += self._of_ends(commit, watched)
+            bundles += self._of_ends(commit, last, watched)
             for attempt in commit.began:
                 if _name(attempt.job) in watched:
-                    bundles.append(events.of_claim(attempt.claimed.session, attempt.job))
+                    bundles.append(events.of_claim(attempt.claimed))
         return [bundle.evolve(is_kept=watched[bundle.tenant, bundle.session_id]) for bundle in bundles]
 
-    def _of_ends(self, commit: Commit, watched: Watched) -> list[Bundle]:
+    def _of_ends(self, commit: Commit, last: Mapping[Name, str], watched: Watched) -> list[Bundle]:
         attempts = {(attempt.job.id, attempt.job.attempt): attempt for attempt in commit.over}
         #: Each attempt's job before and after, and the attempt if it was here.
         ends: list[tuple[Job, Job, Attempt | None]] = [
@@ -96,29 +106,32 @@ class Teller:
         for before, after, attempt in ends:
             if _name(after) not in watched:
                 continue
-            # A session that is gone has been told of, and what is missing those who watch read from the store.
-            with contextlib.suppress(SessionNotFound, StoreUnavailable):
-                session = self._store.session(after.tenant, after.session_id)
-                if session.incarnation != after.incarnation:
-                    continue
-                if after.state.is_open:
-                    bundles.append(events.of_repeat(session, before, status_shape(after)))
-                else:
-                    bundles.append(self._ended(session, after, attempt))
+            # What cannot be told now because the store does not answer, those who watch read from it later.
+            with contextlib.suppress(StoreUnavailable):
+                more = last.get(_name(after)) != after.id
+                bundle = self._left(before, after) if after.state.is_open else self._ended(after, attempt, more=more)
+                if bundle is not None:
+                    bundles.append(bundle)
         return bundles
 
-    def _ended(self, session: Session, job: Job, attempt: Attempt | None) -> Bundle:
+    def _left(self, before: Job, after: Job) -> Bundle | None:
+        try:
+            session = self._store.session(after.tenant, after.session_id)
+        except SessionNotFound:
+            return None
+        return events.of_repeat(session, before, status_shape(after))
+
+    def _ended(self, job: Job, attempt: Attempt | None, *, more: bool) -> Bundle | None:
         if attempt is None or attempt.end is None:
-            answer = self._store.answer(job.tenant, job.session_id, job.incarnation, job.seq)
-            return events.of_end(session, job, answer)
-        answer = answer_of(session, job, attempt.end, job.ended or 0)
-        bundle = events.of_end(session, job, answer)
-        if attempt.key not in self._watched:
+            return truth.end_of(self._store, job, more=more)
+        answer = answer_of(attempt.claimed.session, job, attempt.end, job.ended or 0)
+        bundle = truth.end_of(self._store, job, answer, more=more)
+        if bundle is None or attempt.key not in self._watched:
             return bundle
         rest = self._watched[attempt.key][1].rest(tuple(answer.parts), job.ended or 0)
         return bundle.evolve(events=(*rest, *bundle.events[len(answer.parts) :]))
 
-    def _overdue(self) -> set[tuple[str, str]]:
+    def _overdue(self) -> set[Name]:
         """Name the sessions of attempts of which it was not asked for a while whether somebody watches them."""
         now = time.monotonic()
         if now - self._asked_at < LOOK_S / 2:
@@ -174,7 +187,7 @@ def _nothing(*_: object) -> None:
     """Tell nobody."""
 
 
-def _name(job: Job) -> tuple[str, str]:
+def _name(job: Job) -> Name:
     return job.tenant, job.session_id
 
 
@@ -192,7 +205,7 @@ def _tenants(commits: Sequence[Commit], unwatched: dict[tuple[str, str, int], At
     return {job.tenant for commit in commits for job in _jobs(commit)} | {tenant for tenant, _, _ in unwatched}
 
 
-def _sessions(commits: Sequence[Commit]) -> set[tuple[str, str]]:
+def _sessions(commits: Sequence[Commit]) -> set[Name]:
     return {_name(job) for commit in commits for job in _jobs(commit)}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx2
 
+from domain.configuration import Configuration
 from domain.settings import Settings
 from executors.registry import Executors
 from storage.notices import Notices
@@ -75,6 +76,22 @@ class Follower:
         """The properties of all events of a type."""
         return [event["properties"] for event in self.events if event["type"] == kind]
 
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """All parts of messages, by ID, as they were told last."""
+        found: dict[str, dict[str, Any]] = {}
+        for event in list(self.events):
+            properties = event["properties"]
+            if event["type"] == "message.part.updated":
+                found[properties["part"]["id"]] = properties["part"]
+            elif event["type"] == "message.part.delta":
+                part = found[properties["partID"]]
+                found[part["id"]] = {**part, "text": part["text"] + properties["delta"]}
+        return found
+
+    def ends_with(self, kind: str, *, after: str) -> None:
+        """Wait until the last event is of a type, and one of another type has come before it."""
+        eventually(lambda: after in self.types and self.types[-1] == kind, what=f"{kind} after {after} in {self.types}")
+
     def sees(self, kind: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait until so many events of a type have come; return their properties."""
         eventually(lambda: len(self.of(kind)) >= count, what=f"{count} {kind} in {self.types}")
@@ -113,20 +130,27 @@ class House:
         self.running.callback(follower.close)
         return follower.start()
 
-    def prompt(self, text: str = "hi", session_id: str = "ses_a", **fields: Any) -> httpx2.Response:
+    def prompt(
+        self, text: str = "hi", session_id: str = "ses_a", *, headers: dict[str, str] | None = None, **fields: Any
+    ) -> httpx2.Response:
         """Post a prompt; it must be kept."""
-        answer = self.client.post(f"/session/{session_id}/prompt_async", json=a_prompt(text, **fields))
+        body = a_prompt(text, **fields)
+        answer = self.client.post(f"/session/{session_id}/prompt_async", json=body, headers=headers)
         assert answer.status_code == 204, answer.text
+        self.look()
+        return answer
+
+    def look(self) -> None:
+        """Have the engines look for work, as a bell would."""
         for engine in self.engines:
             engine.look()
-        return answer
 
 
 @contextlib.contextmanager
-def a_house(redis_url: str | None, **given: Any) -> Iterator[House]:
+def a_house(redis_url: str | None, *, configuration: Configuration | None = None, **given: Any) -> Iterator[House]:
     """Run one for the length of a block."""
     settings = Settings.model_validate({"redis_url": redis_url, **given})
-    with serving(redis_url=redis_url, **given) as served:
+    with serving(redis_url=redis_url, configuration=configuration, **given) as served:
         house = House(served, settings)
         with house.running:
             yield house
