@@ -11,6 +11,7 @@ import binascii
 import re
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import BodyTooLarge, CredentialsWanted, ForeignOrigin, StrangeHost, render
@@ -23,6 +24,9 @@ USER = "opencode"
 
 OPEN_PATHS = frozenset({"/healthz"})
 """Asked by whatever watches over processes, under any name and without a password. They tell nothing."""
+
+OPERATORS_PATHS = frozenset({"/metrics", "/status"})
+"""What `PROMPTQ_METRICS_PASSWORD` opens."""
 
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]{0,5})?", re.ASCII)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -37,6 +41,7 @@ class Doors:
         named = {name.strip().lower() for name in settings.allowed_hosts.split(",")}
         self._hosts = _LOOPBACK | ({settings.host.lower().strip("[]")} | named) - _EVERYWHERE
         self._keyring = keyring
+        self._scrapers = Keyring({}, password=_secret(settings.metrics_password))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
@@ -60,6 +65,8 @@ class Doors:
     def _visitor(self, scope: Scope) -> Visitor:
         visitor = self._keyring.with_nothing()
         given = _values(scope, b"authorization")
+        if scope["path"] in OPERATORS_PATHS and self._scrapers.is_needed:
+            visitor = _visitor_with(given[0], self._scrapers, user=None) if len(given) == 1 else None
         if visitor is None and len(given) == 1:
             visitor = _visitor_with(given[0], self._keyring)
         if visitor is None:
@@ -67,8 +74,12 @@ class Doors:
         return visitor
 
 
-def _visitor_with(authorization: str, keyring: Keyring) -> Visitor | None:
-    """Read whose key or password a header holds. A key opens under any user name, the password under its own."""
+def _secret(value: SecretStr | None) -> str | None:
+    return value.get_secret_value() if value is not None else None
+
+
+def _visitor_with(authorization: str, keyring: Keyring, *, user: str | None = USER) -> Visitor | None:
+    """Read whose key or password a header holds. A key opens under any user name, the password under `user`'s."""
     scheme, _, credentials = authorization.partition(" ")
     match scheme.lower():
         case "bearer":
@@ -76,10 +87,10 @@ def _visitor_with(authorization: str, keyring: Keyring) -> Visitor | None:
             return keyring.with_key(given) or keyring.with_password(given)
         case "basic":
             try:
-                user, _, given = base64.b64decode(credentials.strip(), validate=True).partition(b":")
+                name, _, given = base64.b64decode(credentials.strip(), validate=True).partition(b":")
             except (binascii.Error, ValueError):
                 return None
-            return keyring.with_key(given) or (keyring.with_password(given) if user == USER.encode() else None)
+            return keyring.with_key(given) or (keyring.with_password(given) if user in (None, name.decode("latin-1")) else None)
         case _:
             return None
 

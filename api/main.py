@@ -15,6 +15,8 @@ from fastapi import FastAPI
 from api import document, errors, health, jobs, logs, prompts, sessions
 from api.doors import BodyLimit, Doors
 from api.means import Bell, Means
+from api.operations import routes as operating
+from api.operations.operations import Operations
 from api.streams import routes as streams
 from api.streams.announcing import Announcer
 from api.streams.clients import HangUp
@@ -99,7 +101,7 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for part in (prompts, jobs, sessions, streams, health):
+    for part in (prompts, jobs, sessions, streams, operating, health):
         # Not include_router: it copies nothing any more, and asks every router anew at every request.
         app.router.routes.extend(part.router.routes)
     errors.install(app)
@@ -142,10 +144,12 @@ async def _means(
                 settings.redis, connections=2, connect_timeout_s=health.REDIS_S, socket_timeout_s=health.REDIS_S
             )
             stack.push_async_callback(redis.aclose)
+        operations = Operations(settings, opened, streams=lambda: len(hub))
+        stack.push_async_callback(asyncio.to_thread, operations.close)
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         stack.callback(threads.shutdown, wait=False)
         joining = Joining(opened, hub, watch)
-        yield Means(opened, doorbell, notices, waiters, announcer, hub, joining, terms, threads, redis)
+        yield Means(opened, doorbell, notices, waiters, announcer, hub, joining, terms, threads, redis, operations)
 
 
 @contextlib.asynccontextmanager

@@ -10,6 +10,7 @@ from typing import ParamSpec, Protocol, TypeVar
 
 from redis.asyncio import Redis
 
+from api.operations.operations import Operations
 from api.streams.announcing import Announcer
 from api.streams.hub import Hub
 from api.streams.joining import Joining
@@ -50,6 +51,7 @@ class Means:
     threads: Executor
     #: To ask whether Redis is there; None where there is none.
     redis: Redis | None
+    operations: Operations
 
     async def aside(self, ask: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
         """Ask the store in a thread; positional arguments only."""
@@ -57,6 +59,7 @@ class Means:
 
     def admitted(self, admission: Admission) -> None:
         """Tell others of an admission that is committed: those that wait for what it ended, and workers."""
+        self.operations.figures.admitted(admission)
         self.ended(admission.ended)
         self.announcer.admitted(admission)
         if admission.disposition is Disposition.ADMITTED and admission.job is not None:
@@ -65,6 +68,7 @@ class Means:
     def ended(self, jobs: Sequence[Job]) -> None:
         """Tell others of jobs whose end is committed: their sessions may have new heads."""
         if jobs:
+            self.operations.figures.ended(jobs)
             self.announcer.ended(jobs)
             self.notices.publish(jobs)
             self.bell.ring()

@@ -99,7 +99,7 @@ JOBS = Metric("promptq_jobs", "gauge", "Open jobs of all tenants.", ("kind", "st
 WAITING = Metric(
     "promptq_jobs_waiting",
     "gauge",
-    "Queued jobs by what they wait for: a slot, a time, or an earlier job of their session.",
+    "Queued jobs by what they wait for: a free slot (worker), a time, or an earlier job of their session.",
     ("kind", "reason"),
 )
 OLDEST_READY = Metric(
