@@ -141,6 +141,10 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key}
         return _object(self._call("POST", f"/job/{_quoted(job_id)}/retry", headers=headers, patience_s=PATIENCE_S))
 
+    def status(self) -> Json:
+        """Return how the fleet is; the operator's."""
+        return _object(self._call("GET", "/status"))
+
     def _list(self, path: str, query: Mapping[str, str | None], limit: int) -> list[Json]:
         """Read pages until there are `limit` items or no more."""
         items: list[Json] = []

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import demo, job, key, prompt, roles, session, up
+from cli.commands import demo, job, key, prompt, roles, session, status, up
 from cli.refusal import Refusal
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(session.app, name="session", rich_help_panel=_ASK)
 app.command(rich_help_panel=_RUN)(up.up)
 app.add_typer(key.app, name="key", rich_help_panel=_RUN)
 app.command(rich_help_panel=_RUN)(demo.demo)
+app.command(rich_help_panel=_RUN)(status.status)
 app.command(rich_help_panel=_ROLES)(roles.api)
 app.command(rich_help_panel=_ROLES)(roles.worker)
 app.command(rich_help_panel=_ROLES)(roles.flower)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from cli import running
@@ -53,6 +53,20 @@ def find_server(url: str | None = None) -> ServerAddress:
     if up is not None:
         return ServerAddress(up.url, str(settings.data_dir / running.NAME), password, key)
     return ServerAddress(f"http://127.0.0.1:{settings.port or USUAL_PORT}", "the default", password, key)
+
+
+def find_server_for_operator(url: str | None = None) -> ServerAddress:
+    """Find the server, with what opens what is of all tenants: the password for metrics, else the server's.
+
+    A key does not open it; it is sent only where there is nothing else, to be told so.
+
+    Raises:
+        Refusal: the URL or the settings cannot be used.
+    """
+    found = find_server(url)
+    metrics = read_settings().metrics_password
+    password = metrics.get_secret_value() if metrics is not None else found.password
+    return replace(found, password=password, key=None) if password is not None else found
 
 
 def _key(given: str) -> str | None:

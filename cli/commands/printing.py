@@ -19,8 +19,10 @@ STATE_STYLES = {
     "failed": "bold red",
     "cancelled": "magenta",
     "expired": "magenta",
+    "draining": "yellow",
+    "ended": "dim",
 }
-"""The colour of each state of a job, in every table."""
+"""The colour of each state, of a job or a worker, in every table."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 from domain import metrics
 from domain.exposition import Family
@@ -17,6 +18,10 @@ from domain.jobs import AttemptEnd, Job, Outcome, State
 from domain.metrics import Histogram, Sample
 from tasks.engine.outlets import Commit
 from tasks.metrics.recent import Recent
+
+KINDS = ("durable", "ephemeral")
+TERMINAL = [state.value for state in State if not state.is_open]
+MENDED = ("attempt_lost", "job_ended", "head_stamped", "record_pruned")
 
 Key = tuple[str, ...]
 """The values of a metric's labels, in the order of their names."""
@@ -29,14 +34,15 @@ class Tally:
         self._lock = threading.Lock()
         self._started: Counter[Key] = Counter()
         self._outcomes: Counter[Key] = Counter()
-        self._states: Counter[Key] = Counter()
+        # Those that are known beforehand begin at nothing: a rate can be computed from the first one on.
+        self._states: Counter[Key] = Counter(dict.fromkeys(product(KINDS, TERMINAL), 0))
         self._tokens: Counter[Key] = Counter()
         self._cost: dict[Key, float] = {}
         self._run: dict[Key, Histogram] = {}
         self._job_wait: dict[str, Histogram] = {}
         self._slot_wait: dict[str, Histogram] = {}
         self._fenced = 0
-        self._mended: Counter[str] = Counter()
+        self._mended: Counter[str] = Counter(dict.fromkeys(MENDED, 0))
         self._recent = Recent()
 
     def count(self, commit: Commit) -> None:

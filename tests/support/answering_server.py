@@ -1,7 +1,7 @@
 """The real API over the store in memory, with somebody who answers prompts: all that a client can see of promptq."""
 
 import threading
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 
@@ -25,15 +25,20 @@ class AnsweringServer:
     """A server on a free port of loopback. Each answer is the prompt's own text. A context manager."""
 
     def __init__(
-        self, *, password: str | None = None, configuration: Configuration | None = None, answers: bool = True
+        self,
+        *,
+        password: str | None = None,
+        configuration: Configuration | None = None,
+        answers: bool = True,
+        **given: Any,
     ) -> None:
-        """Make a server; without `answers`, prompts stay queued until `begin_to_answer`."""
+        """Make a server with these settings; without `answers`, prompts stay queued until `begin_to_answer`."""
         self.store = MemoryStore()
         self._ring = threading.Event()
         self._stopped = threading.Event()
         self._worker = threading.Thread(target=self._answer)
         self._answers = answers
-        settings = Settings.model_validate({"host": "127.0.0.1", "port": 0, "password": password})
+        settings = Settings.model_validate({"host": "127.0.0.1", "port": 0, "password": password, **given})
         app = create_app(
             settings, store=lambda: self.store, bell=lambda: _Bell(self._ring), configuration=configuration
         )
