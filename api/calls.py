@@ -14,11 +14,12 @@ from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import request_response
 
+from api.document import WORKSPACE_IN_QUERY
 from api.errors import OperatorWanted
 from api.means import Means
 from domain.errors import InvalidRequest
 from domain.keys import Visitor
-from domain.requests.fields import Body, Directory, MessageId, SessionId, WorkspaceId
+from domain.requests.fields import Body, Directory, MessageId, SessionId, check_workspace_id
 from domain.requests.parsing import parse
 
 B = TypeVar("B", bound=Body)
@@ -61,13 +62,18 @@ def _none_if_empty(value: Any) -> Any:
     return None if value == "" else value
 
 
+_WorkspaceInQuery = Annotated[
+    str, AfterValidator(check_workspace_id), Field(json_schema_extra={"pattern": WORKSPACE_IN_QUERY})
+]
+
+
 class Location(BaseModel):
     """The query parameters that every route takes, because OpenCode's clients send them everywhere."""
 
     model_config = ConfigDict(extra="forbid")
 
     directory: Annotated[Directory | None, BeforeValidator(_none_if_empty)] = None
-    workspace: Annotated[WorkspaceId | None, BeforeValidator(_none_if_empty)] = None
+    workspace: Annotated[_WorkspaceInQuery | None, BeforeValidator(_none_if_empty)] = None
 
 
 class Page(Location):

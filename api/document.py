@@ -21,6 +21,9 @@ Json = dict[str, Any]
 REF = "#/components/schemas/{model}"
 BODIES: tuple[type[BaseModel], ...] = (CreateSession, UpdateSession, ForkSession, PromptRequest)
 
+WORKSPACE_IN_QUERY = "^(wrk[A-Za-z0-9_-]{0,128})?$"
+"""OpenCode's clients send it empty where they have none."""
+
 ADMITTED: Json = {
     "description": "Kept",
     "headers": {
@@ -51,7 +54,7 @@ _LOCATION: tuple[Json, ...] = (
         "name": "workspace",
         "in": "query",
         "required": False,
-        "schema": {"type": "string", "pattern": "^wrk[A-Za-z0-9_-]{0,128}$"},
+        "schema": {"type": "string", "pattern": WORKSPACE_IN_QUERY},
     },
 )
 _LAST_EVENT: Json = {

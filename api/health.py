@@ -1,4 +1,4 @@
-"""Whether the server lives, whether it can work, and its own description."""
+"""What the server is, whether it lives and can work, and its own description."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ router = APIRouter(tags=["health"])
 STORE_S = 3.0
 REDIS_S = 1.0
 """How long either may take to answer before it counts as away."""
+
+
+@router.get("/", response_model=dict[str, str])
+async def root(request: Request) -> Response:
+    """Say what this is, and where it is described."""
+    return reply({"name": "promptq", "version": VERSION, "doc": "/doc"})
 
 
 @router.get("/healthz", response_model=dict[str, str])

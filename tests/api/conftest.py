@@ -141,11 +141,18 @@ def serving(*, configuration: Configuration | None = None, **given: Any) -> Iter
     store = MemoryStore()
     settings = Settings.model_validate({"redis_url": None, **given})
     app = create_app(settings, store=lambda: store, bell=Bell, configuration=configuration)
+    with listening(app) as port:
+        yield Served(app, store, port)
+
+
+@contextlib.contextmanager
+def listening(app: FastAPI) -> Iterator[int]:
+    """Have an application served on a free port of loopback for the length of a block."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="on", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     eventually(lambda: server.started)
-    yield Served(app, store, server.servers[0].sockets[0].getsockname()[1])
+    yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     thread.join(10)
 

@@ -147,3 +147,14 @@ def test_the_application_that_a_server_loads_works(
             assert client.get("/session/status").json() == {"ses_a": {"type": "busy"}}
     finally:
         root.handlers[:], root.level = before[0], before[1]
+
+
+def test_who_comes_to_the_root_is_told_where_to_read(memory_apis: Apis) -> None:
+    api = memory_apis.start()
+    told = api.get("/").json()
+    assert told["name"] == "promptq"
+    assert api.get(told["doc"]).json()["info"] == {
+        "title": "promptq",
+        "version": told["version"],
+        "description": "A queue for prompts, with OpenCode's HTTP API.",
+    }

@@ -136,6 +136,20 @@ def test_no_route_is_open_to_whom_the_others_are_closed(memory_apis: Apis) -> No
             assert answer.status_code == 401, operation.name
 
 
+def test_what_is_of_all_tenants_takes_the_password(memory_apis: Apis) -> None:
+    api = memory_apis.start(configuration=CONFIGURATION, password="sesame")
+    document = api.get("/doc", headers=bearer("sesame")).json()
+    of_all = [
+        operation.path for operation in operations(document) if "operations" in operation.described.get("tags", ())
+    ]
+    assert "/metrics" in of_all
+    for path in of_all:
+        assert api.get(path, headers=bearer("sesame")).status_code == 200
+        refused = api.get(path, headers=bearer(KEYS["one"]))
+        assert refused.status_code == 403
+        assert refused.json()["name"] == "ForbiddenError"
+
+
 def test_a_full_backlog_is_full_for_its_tenant_alone(apis: Apis) -> None:
     api = apis.start(configuration=CONFIGURATION, backlog=2)
     for number, status in enumerate((204, 204, 429)):
