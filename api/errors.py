@@ -7,6 +7,7 @@ declare is `{"name", "data": {"message"}}`.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import traceback
 from typing import Any
@@ -136,6 +137,11 @@ class LastResort:
 
         try:
             await self._app(scope, receive, watched)
+        except asyncio.CancelledError:
+            # This process ends, and would have answered 500. What was kept is kept; who waited asks the next one.
+            if started:
+                raise
+            await render(StoreUnavailable("the server is being replaced; ask again"), scope)(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the last resort
             answer = failed(error, scope)
             if not started:

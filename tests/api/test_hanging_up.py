@@ -64,3 +64,13 @@ def test_waits_do_not_use_up_the_threads_that_others_need(served: Served) -> Non
     for wait in waits:
         assert b" 200 " in wait.recv(100)
         wait.close()
+
+
+def test_who_waits_when_the_server_is_replaced_is_told_to_ask_again() -> None:
+    with serving() as ending:
+        wait = ask(ending, "POST /session/ses_a/message HTTP/1.1", PROMPT)
+        eventually(lambda: waiting(ending) == 1)
+    with wait:
+        answer = b"".join(iter(lambda: wait.recv(65536), b"")).lower()
+    assert answer.startswith(b"http/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in answer
