@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -31,7 +32,7 @@ def open_store(
     Raises:
         InvalidRequest: the URL names a database that promptq does not speak.
     """
-    checked = CheckedTransactions(transactions(settings, clock=clock))
+    checked = CheckedTransactions(transactions(settings, clock=clock), file=_file_of(settings.sql_url))
     return SqlStore(checked, default_model=settings.model, backlog=settings.backlog, jitter=jitter)
 
 
@@ -43,6 +44,11 @@ def transactions(settings: Settings, *, clock: Clock | None = None) -> Transacti
             return SqliteTransactions(url, clock=clock or system_clock)
         case _:
             return PostgresTransactions(url, clock=clock, connections=settings.database_connections)
+
+
+def _file_of(url: str) -> Path | None:
+    database = sa.make_url(url).database if backend_of(url) == "sqlite" else None
+    return Path(database) if database and not database.startswith((":", "file:")) else None
 
 
 def backend_of(url: str) -> str:

@@ -67,8 +67,10 @@ class CheckedTransactions:
     It is looked at before the first transaction, and not when the database is opened: that may be away then.
     """
 
-    def __init__(self, transactions: Transactions) -> None:
+    def __init__(self, transactions: Transactions, *, file: Path | None = None) -> None:
+        """Check these; `file`, if the database is one, must be there: it is `migrate` that makes it."""
         self._transactions = transactions
+        self._file = file
         self._is_checked = False
 
     def write(self, name: str, work: Callable[[Tx], T]) -> T:
@@ -104,5 +106,11 @@ class CheckedTransactions:
 
     def _check(self) -> None:
         if not self._is_checked:
+            if self._file is not None and not self._file.exists():
+                message = (
+                    f"there is no database {self._file}: run 'promptq migrate' to make it, "
+                    "or say by PROMPTQ_DATA_DIR or PROMPTQ_DATABASE_URL where it is"
+                )
+                raise StoreIncompatible(message)
             self._transactions.read(check_revision)
             self._is_checked = True

@@ -2,14 +2,16 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from domain.errors import InvalidRequest
+from domain.errors import InvalidRequest, StoreIncompatible
 from domain.settings import Settings
 from storage.base import SessionQuery
 from storage.sql import open_store
+from storage.sql.migrate import upgrade
 from storage.sql.opening import backend_of, warning_about
 from tests.storage.actors import a_prompt
 from tests.support.keepers import Keeper
@@ -44,3 +46,17 @@ def test_a_process_opens_no_more_connections_to_postgres_than_it_is_allowed(keep
         )
         opened = connection.exec_driver_sql(asked).scalar_one()
     assert 0 < opened <= 4
+
+
+def test_a_database_that_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "nowhere")
+    store = open_store(settings)
+    for _ in range(2):
+        with pytest.raises(
+            StoreIncompatible, match=r"there is no database .*/nowhere/promptq\.db: run 'promptq migrate'"
+        ):
+            store.ready()
+    assert list(tmp_path.iterdir()) == []
+    upgrade(settings)
+    store.ready()
+    store.close()
