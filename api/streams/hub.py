@@ -59,6 +59,8 @@ class Hub:
         self._awaited: dict[tuple[str, str], list[asyncio.Future[None]]] = {}
         #: Set while what other processes tell would be heard.
         self.listening = asyncio.Event()
+        #: Set when that has begun anew: Redis may have forgotten who is watched.
+        self.regained = asyncio.Event()
         self._filling: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -120,6 +122,7 @@ class Hub:
         """Note whether what other processes tell would be heard."""
         if listening:
             self.listening.set()
+            self.regained.set()
         else:
             self.listening.clear()
 

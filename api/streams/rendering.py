@@ -61,7 +61,8 @@ class Rendered:
         if not heard.place:
             return self.plain
         place = name_of(heard.session_id, heard.incarnation, heard.place)
-        return b"".join(_framed(line, f"{place}.{index}") for index, line in enumerate(heard.lines) if index > number)
+        numbered = enumerate(heard.lines, heard.first)
+        return b"".join(_framed(line, f"{place}.{index}") for index, line in numbered if index > number)
 
 
 def rendered(events: Iterable[Event], kind: Kind, name: str = "") -> bytes:

@@ -72,8 +72,12 @@ class Watch:
 
     async def run(self) -> None:
         """Say again and again who is watched, for as long as the process lives."""
+        regained = self._hub.regained
         while True:
-            await asyncio.sleep(AGAIN_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S):
+                    await regained.wait()
+            regained.clear()
             with contextlib.suppress(redis.RedisError, OSError):
                 await self._say(self._hub.clients())
 

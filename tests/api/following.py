@@ -5,7 +5,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,15 +78,11 @@ class Follower:
 
     def parts(self) -> dict[str, dict[str, Any]]:
         """All parts of messages, by ID, as they were told last."""
-        found: dict[str, dict[str, Any]] = {}
-        for event in list(self.events):
-            properties = event["properties"]
-            if event["type"] == "message.part.updated":
-                found[properties["part"]["id"]] = properties["part"]
-            elif event["type"] == "message.part.delta":
-                part = found[properties["partID"]]
-                found[part["id"]] = {**part, "text": part["text"] + properties["delta"]}
-        return found
+        return parts_of(self.events)
+
+    def has(self, count: int) -> None:
+        """Wait until so many events have come."""
+        eventually(lambda: len(self.events) >= count, what=f"{count} events in {self.types}")
 
     def ends_with(self, kind: str, *, after: str) -> None:
         """Wait until the last event is of a type, and one of another type has come before it."""
@@ -96,6 +92,35 @@ class Follower:
         """Wait until so many events of a type have come; return their properties."""
         eventually(lambda: len(self.of(kind)) >= count, what=f"{count} {kind} in {self.types}")
         return self.of(kind)
+
+
+def parts_of(events: Sequence[Event]) -> dict[str, dict[str, Any]]:
+    """Put together the parts that events tell of, by ID."""
+    found: dict[str, dict[str, Any]] = {}
+    for event in list(events):
+        properties = event["properties"]
+        if event["type"] == "message.part.updated":
+            found[properties["part"]["id"]] = properties["part"]
+        elif event["type"] == "message.part.delta":
+            part = found[properties["partID"]]
+            found[part["id"]] = {**part, "text": part["text"] + properties["delta"]}
+    return found
+
+
+def assembled(events: Sequence[Event]) -> list[dict[str, Any]]:
+    """Put together the messages that events tell of, as `GET …/message` has them."""
+    messages: dict[str, dict[str, Any]] = {}
+    for event in list(events):
+        if event["type"] == "message.updated":
+            info = event["properties"]["info"]
+            messages[info["id"]] = info
+        elif event["type"] == "message.removed":
+            messages.pop(event["properties"]["messageID"], None)
+    parts = list(parts_of(events).values())
+    return [
+        {"info": info, "parts": [part for part in parts if part["messageID"] == message_id]}
+        for message_id, info in messages.items()
+    ]
 
 
 class House:
@@ -112,13 +137,12 @@ class House:
         self.running = contextlib.ExitStack()
         self.engines: list[Engine] = []
 
-    def engine(self, **options: Any) -> Engine:
-        """Start an engine that answers with scripts, or with the prompt's text."""
+    def engine(self, **given: Any) -> Engine:
+        """Start an engine, with these settings of its own, that answers with scripts, or with the prompt's text."""
+        settings = self.settings.model_copy(update=given)
         teller = Teller(self.store, self.notices)
-        executors = Executors(self.settings, {"echo": lambda _: Scripted(self.scripts)})
-        engine = Engine(
-            self.store, executors, self.settings, audiences={"notices": teller.tell}, teller=teller, **options
-        )
+        executors = Executors(settings, {"echo": lambda _: Scripted(self.scripts)})
+        engine = Engine(self.store, executors, settings, audiences={"notices": teller.tell}, teller=teller)
         self.running.callback(engine.stop)
         engine.start()
         self.engines.append(engine)
@@ -139,6 +163,11 @@ class House:
         assert answer.status_code == 204, answer.text
         self.look()
         return answer
+
+    def messages(self, session_id: str = "ses_a") -> list[dict[str, Any]]:
+        """The messages that are kept of a session."""
+        found: list[dict[str, Any]] = self.client.get(f"/session/{session_id}/message").json()
+        return found
 
     def look(self) -> None:
         """Have the engines look for work, as a bell would."""

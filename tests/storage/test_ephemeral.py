@@ -1,15 +1,21 @@
 """What only ephemeral sessions promise: a time to live that slides, one expiry for all keys, nothing left behind."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 
+from domain import events
 from domain.errors import SessionNotFound, StoreUnavailable
+from domain.events import Bundle
 from domain.jobs import Outcome
+from domain.prompts import Admission
 from domain.sessions import Creation
 from storage import redis_clients
 from storage.ephemeral.store import EphemeralStore
+from storage.notices import Notices
+from storage.notices.publishing import Ask
 from tests.storage.actors import Worker, admit, admit_job
 from tests.support.valkey import ValkeyServer
 from tests.support.waiting import eventually
@@ -47,7 +53,8 @@ def _keys_with_content(client: redis.Redis) -> list[bytes]:
     for key in client.scan_iter():
         kind = client.type(key)
         whole = client.dump(key) or b""
-        if MARKER.encode() in whole or (kind == b"hash" and b":s:" in key) or b":o:" in key or b":at:" in key:
+        is_of_session = (kind == b"hash" and b":s:" in key) or any(mark in key for mark in (b":o:", b":at:", b":h:"))
+        if MARKER.encode() in whole or is_of_session:
             found.append(key)
     return found
 
@@ -157,3 +164,56 @@ def test_a_redis_that_writes_to_disk_is_warned_about(
     finally:
         client.config_set("save", "")
     assert [record.message.partition(":")[0] for record in caplog.records] == ["redis_persists"]
+
+
+HISTORY = "promptq:tmp:h:default:ses_tmp_a:"
+
+
+@pytest.fixture
+def notices(valkey: ValkeyServer, client: redis.Redis) -> Iterator[Notices]:
+    """Publishes for somebody who follows the session."""
+    client.set("promptq:watch:default", "", ex=60)
+    client.set("promptq:watch:default:ses_tmp_a", "", ex=60)
+    made = Notices(valkey.url, "promptq:")
+    yield made
+    made.close()
+
+
+def tell(notices: Notices, admission: Admission) -> None:
+    """Publish an admission, for those who watch."""
+
+    def make(ask: Ask) -> list[Bundle]:
+        watched = ask([("default", "ses_tmp_a")])
+        return [events.of_admission(admission).evolve(is_kept=watched["default", "ses_tmp_a"])]
+
+    assert notices.tell((), ["default"], make)
+
+
+def test_the_events_of_a_session_are_kept_exactly_as_long_as_the_session(
+    store: EphemeralStore, client: redis.Redis, worker: Worker, notices: Notices
+) -> None:
+    tell(notices, admit(store, "ses_tmp_a", MARKER, ttl_ms=5_000))
+    (key,) = client.scan_iter(HISTORY + "*")
+    assert len(_expiries(client)) == 1
+    worker.run()
+    assert len(_expiries(client)) == 1
+    assert 0 < client.pttl(key) <= 5_000
+    tell(notices, admit(store, "ses_tmp_a", MARKER, ttl_ms=5_000))
+    assert len(_expiries(client)) == 1
+    assert client.xlen(key) == 2
+    kept: Any = client.xrange(key)
+    assert MARKER.encode() in kept[0][1][b"b"]
+
+
+def test_the_events_of_a_deleted_session_are_deleted_and_none_is_kept_that_comes_late(
+    store: EphemeralStore, client: redis.Redis, notices: Notices
+) -> None:
+    admission = admit(store, "ses_tmp_a", MARKER)
+    tell(notices, admission)
+    store.delete_session("default", "ses_tmp_a")
+    assert _keys_with_content(client) == []
+    tell(notices, admission)
+    assert _keys_with_content(client) == []
+    admit(store, "ses_tmp_a", MARKER)
+    tell(notices, admission)
+    assert list(client.scan_iter(HISTORY + "*")) == []
