@@ -82,6 +82,7 @@ def environment_of(settings: "Settings", base: dict[str, str]) -> dict[str, str]
         "REDIS_URL": settings.redis,
         "GRACE": str(settings.grace),
         "CONCURRENCY": str(settings.concurrency),
+        "METRICS_PORT": str(settings.metrics_port) if settings.metrics_port is not None else None,
     }
     environment.update({f"PROMPTQ_{name}": value for name, value in changed.items() if value is not None})
     return environment

@@ -66,6 +66,11 @@ def worker(settings: "Settings", base: dict[str, str], *, name: str = "worker") 
     return Role(name, command, environment_of(settings, base))
 
 
+def drain(settings: "Settings", base: dict[str, str], *, name: str, grace_s: float | None) -> Role:
+    within = () if grace_s is None else (f"{grace_s:g}",)
+    return Role("drain", (*_PYTHON, "-m", "tasks.drain", name, *within), environment_of(settings, base))
+
+
 def flower(settings: "Settings", base: dict[str, str]) -> Role:
     refuse_open_flower(settings, read_configuration(settings))
     environment = {name: value for name, value in environment_of(settings, base).items() if name != "FLOWER_PORT"}

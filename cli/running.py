@@ -25,6 +25,8 @@ class Running:
     #: Of Flower; None if it does not run.
     flower: str | None
     data_dir: str
+    #: The socket of its embedded Redis; None if it has none of its own.
+    socket: str | None = None
     #: Names of children and their process numbers.
     children: dict[str, int] = field(default_factory=dict)
 

@@ -22,6 +22,7 @@ from storage.notices import Notices
 from storage.opening import open_stores
 from tasks.broker import broker_url
 from tasks.doorbell import Doorbell
+from tasks.draining import Draining
 from tasks.engine.engine import Engine
 from tasks.engine.outlets import Audience
 from tasks.engine.telling import Teller
@@ -91,6 +92,7 @@ class EngineStep(bootsteps.StartStopStep):
         )
         wiring.at_end = [showing.close, doorbell.close, notices.close, *([events.close] if events else []), store.close]
         Inspection(worker, wiring.engine).start()
+        Draining(wiring, grace_s=self._settings.grace, changed=showing.now).start()
         self._wiring = worker.promptq = wiring
         _spare_collections()
         wiring.engine.start()
@@ -110,7 +112,7 @@ class EngineStep(bootsteps.StartStopStep):
             return
         engine = self._wiring.engine
         engine.close()
-        until = time.monotonic() + self._settings.grace
+        until = self._wiring.give_back_at or time.monotonic() + self._settings.grace
         while not engine.is_idle() and time.monotonic() < until and state.should_terminate in {None, False}:
             time.sleep(0.02)
         self.terminate(worker)

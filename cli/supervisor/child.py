@@ -27,8 +27,8 @@ class Died:
     """A child ended without being asked to."""
 
     ending: Ending
-    #: Seconds until it is started again.
-    again_in_s: float
+    #: Seconds until it is started again; None: it is not, for it has done what it was told elsewhere.
+    again_in_s: float | None
 
     @property
     def why(self) -> str:
@@ -58,6 +58,7 @@ class Child:
         is_up: Callable[["Child"], bool],
         patience_s: float,
         orphan_signal: signal.Signals = signal.SIGKILL,
+        may_finish: bool = False,
     ) -> None:
         """Describe a child, without starting it.
 
@@ -67,6 +68,7 @@ class Child:
             is_up: Asked again and again after each start until it says yes; must not wait for more than a moment.
             patience_s: How long it may take to stop before it is killed.
             orphan_signal: What the kernel sends it when the supervisor dies.
+            may_finish: Whether exit code 0 is its own good end, after which it is not started again.
         """
         self.role = role
         self.log = log
@@ -79,6 +81,7 @@ class Child:
         self.started_at = 0.0
         self._is_up = is_up
         self._orphan_signal = orphan_signal
+        self._may_finish = may_finish
         self._process: subprocess.Popen[bytes] | None = None
         self._start_again_at: float | None = None
 
@@ -164,5 +167,7 @@ class Child:
         self._process = None
         self.identity = None
         self.is_ready = False
+        if self._may_finish and ending == 0:
+            return Died(ending, None)
         self._start_again_at = time.monotonic() + self.backoff.pause_s
         return Died(ending, self.backoff.pause_s)

@@ -95,6 +95,7 @@ class _Up:
         self._logs = self._directory / "logs"
         self._logs.mkdir(mode=0o700, exist_ok=True)
         self._supervisor = Supervisor(voice, on_change=self._changed)
+        self._socket: str | None = None
         self._valkey: list[Child] = []
         self._workers: list[Child] = []
         self._servers: list[Child] = []
@@ -155,6 +156,7 @@ class _Up:
             raise Refusal(str(error)) from error
         if made is not None:
             self._stack.callback(lambda: _remove(made, socket))
+        self._socket = str(socket)
         socket.unlink(missing_ok=True)
         self._voice.starting(f"Starting an embedded Valkey ({program})")
         role = roles.Role("valkey", tuple(valkey.command(program, socket)), dict(os.environ))
@@ -182,12 +184,16 @@ class _Up:
 
     def _worker(self, number: int, base: dict[str, str]) -> Child:
         name = "worker" if self._wishes.workers == 1 else f"worker{number}"
+        settings = self._settings
+        if settings.metrics_port is not None:  # each has its own, one after the other
+            settings = settings.model_copy(update={"metrics_port": settings.metrics_port + number - 1})
         return Child(
-            roles.worker(self._settings, base, name=name),
+            roles.worker(settings, base, name=name),
             self._log(name),
             is_up=probes.worker_says_so,
             patience_s=self._settings.grace + _MARGIN_S,
             orphan_signal=signal.SIGTERM,  # so that it gives back what it runs: nothing waits for the end of a lease
+            may_finish=True,  # it was drained
         )
 
     def _log(self, name: str) -> Log:
@@ -208,6 +214,7 @@ class _Up:
             url=_url(self._settings.host, self._settings.port),
             flower=_url(self._settings.host, self._settings.flower_port) if self._wishes.with_flower else None,
             data_dir=str(self._directory),
+            socket=self._socket,
             children={child.name: child.pid for child in self._supervisor.children if child.pid is not None},
         )
 

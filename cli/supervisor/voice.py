@@ -42,6 +42,9 @@ class Voice:
             self._print(f"[dim]{escape(what)} …[/]")
 
     def died(self, child: "Child", death: "Died") -> None:
+        if death.again_in_s is None:
+            self._print(f"[yellow]{child.name} has drained and ended[/]; it is not started again before the next start")
+            return
         again = f"starting it again in {death.again_in_s:g} s"
         self._print(f"[bold red]{child.name} died[/] ({death.why}); {again}")
         self._quote(child, child.log.last_lines(_LAST_LINES))
@@ -85,6 +88,9 @@ class JsonVoice(Voice):
         self.say(what)
 
     def died(self, child: "Child", death: "Died") -> None:
+        if death.again_in_s is None:
+            self._record(logging.WARNING, "child_drained", child=child.name)
+            return
         last = child.log.last_lines(_LAST_LINES)
         self._record(
             logging.ERROR, "child_died", child=child.name, why=death.why, again_in_s=death.again_in_s, last=last

@@ -99,7 +99,7 @@ def test_the_password_opens_it_a_key_does_not_and_the_metrics_password_comes_fir
 ) -> None:
     configuration, keys = keyed("alice")
     given = {"password": "sesame", "metrics_password": "for scrapers"}
-    with AnsweringServer(configuration=configuration, answers=False, **given) as server:  # type: ignore[arg-type]
+    with AnsweringServer(configuration=configuration, answers=False, **given) as server:
         promptq = at(server.url)
         assert "wants a key or a password" in promptq.fails(1, "status")
         monkeypatch.setenv("PROMPTQ_KEY", keys["alice"])
