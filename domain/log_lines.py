@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO
 
+from domain.redaction import redacted
+
 _log = logging.getLogger(__name__)
 
 LogFormat = Literal["text", "json"]
@@ -74,7 +76,8 @@ class Lines(logging.Formatter):
         self._write = WRITERS[log_format]
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._write(fields_of(record))
+        fields = fields_of(record)
+        return self._write({name: redacted(said) if isinstance(said, str) else said for name, said in fields.items()})
 
 
 class Quiet(logging.Filter):

@@ -17,6 +17,7 @@ from sqlalchemy import exc
 
 from domain.clock import Clock, Millis
 from domain.errors import PromptqError, StoreUnavailable
+from domain.redaction import redacted
 from storage.sql.prepared import Prepared
 
 T = TypeVar("T")
@@ -92,4 +93,4 @@ def translated() -> Iterator[None]:
 def unavailable(error: BaseException) -> StoreUnavailable:
     """Say that the database cannot be used now, with its own reason but without the statement or its values."""
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return StoreUnavailable(f"the database is unavailable: {reason[0] if reason else type(error).__name__}")
+    return StoreUnavailable(f"the database is unavailable: {redacted(reason[0]) if reason else type(error).__name__}")
