@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, TypeVar
+from urllib.parse import unquote
 
 from fastapi import Depends, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -28,7 +29,10 @@ LARGE = 64 * 1024
 """Bytes. Larger bodies are read in a thread, so that nobody else waits for that."""
 
 LONGEST_KEY = 255
+LONGEST_DIRECTORY = 4096
 IDEMPOTENCY_KEY = "Idempotency-Key"
+DIRECTORY = "X-OpenCode-Directory"
+"""How OpenCode's clients say where they are if not in the query: percent-encoded."""
 
 
 class Call:
@@ -41,6 +45,24 @@ class Call:
         self.means: Means = request.app.state.means
         self.visitor: Visitor = request.scope["state"]["visitor"]
         self.tenant = self.visitor.tenant
+
+    @property
+    def is_ephemeral_only(self) -> bool:
+        """Whether it came to the view of the server in which all sessions are ephemeral."""
+        return bool(self.request.scope["state"].get("ephemeral"))
+
+    def directory(self, where: Location) -> str:
+        """Return where a session that this request makes is said to be.
+
+        Raises:
+            InvalidRequest: the header that says it cannot be kept.
+        """
+        if where.directory:
+            return where.directory
+        given = unquote(self.request.headers.get(DIRECTORY, ""))
+        if len(given) > LONGEST_DIRECTORY or "\0" in given:
+            raise InvalidRequest(f"{DIRECTORY}: must be at most {LONGEST_DIRECTORY} characters", field=DIRECTORY)
+        return given or "/"
 
 
 class LeanRoute(APIRoute):

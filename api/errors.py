@@ -2,7 +2,7 @@
 
 Each status comes in the shape that OpenCode's document declares for the path: 400 is `{"_tag": "InvalidRequestError"}`
 on most of its paths, `{"name": "BadRequest"}` on some; 404 is `{"name": "NotFoundError"}`. What the document does not
-declare is `{"name", "data": {"message"}}`.
+declare is `{"name", "data": {"message"}}`. Under `/api` everything goes by `_tag` (`api.opencode.refusals`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +17,8 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.opencode.refusals import NotOffered, invalid, is_newer, tagged
+from api.paths import route_path
 from api.replies import reply
 from domain.errors import (
     BacklogFull,
@@ -70,6 +71,7 @@ class NoSuchRoute(PromptqError):
 
 _PLAIN: tuple[tuple[tuple[type[PromptqError], ...], str, int, dict[str, str]], ...] = (
     ((NotFound, NoSuchRoute), "NotFoundError", 404, {}),
+    ((NotOffered,), "NotOfferedError", 501, {}),
     ((BodyTooLarge,), "BodyTooLargeError", 413, {"Connection": "close"}),
     ((CredentialsWanted,), "UnauthorizedError", 401, {"WWW-Authenticate": 'Basic realm="promptq", charset="UTF-8"'}),
     ((StrangeHost, ForeignOrigin, OperatorWanted), "ForbiddenError", 403, {}),
@@ -94,20 +96,20 @@ def render(error: PromptqError, scope: Scope, *, kind: str | None = None) -> Res
     """
     match error:
         case InvalidRequest():
-            return reply(_invalid(error, scope, kind), 400)
+            return reply(invalid(error, scope, kind or _kind_of(error, scope)), 400)
         case Conflict():
-            return _named("ConflictError", str(error), 409, fields=list(error.fields))
+            return _named(scope, "ConflictError", error, 409, fields=list(error.fields))
         case BacklogFull():
-            return _named("BacklogFullError", str(error), 429, headers={"Retry-After": str(error.retry_after_s)})
+            return _named(scope, "BacklogFullError", error, 429, headers={"Retry-After": str(error.retry_after_s)})
         case StoreUnavailable():
             _warn("store_unavailable", scope)
-            return _named("UnavailableError", str(error), 503, headers={"Retry-After": str(error.retry_after_s)})
+            return _named(scope, "UnavailableError", error, 503, headers={"Retry-After": str(error.retry_after_s)})
         case StoreIncompatible():
             _warn("store_incompatible", scope)
-            return _named("UnavailableError", str(error), 503, headers={"Retry-After": "60"})
+            return _named(scope, "UnavailableError", error, 503, headers={"Retry-After": "60"})
     for kinds, name, status, headers in _PLAIN:
         if isinstance(error, kinds):
-            return _named(name, str(error), status, headers=headers)
+            return _named(scope, name, error, status, headers=headers)
     return failed(error, scope)
 
 
@@ -115,7 +117,7 @@ def failed(error: Exception, scope: Scope) -> Response:
     """Answer 500, and log where it happened: not what the error says, which may repeat content."""
     places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-5:]]
     log.error("request_failed", extra={**_about(scope), "error": type(error).__name__, "at": " < ".join(places[::-1])})
-    return _named("UnknownError", "the server failed; its log says where", 500)
+    return _named(scope, "UnknownError", "the server failed; its log says where", 500)
 
 
 class LastResort:
@@ -148,20 +150,24 @@ class LastResort:
                 await answer(scope, receive, send)
 
 
-def _invalid(error: InvalidRequest, scope: Scope, kind: str | None) -> dict[str, Any]:
-    kind = kind or _KINDS_OF_FIELDS.get(error.field or "") or ("Query" if scope["method"] == "GET" else "Body")
-    field = {} if error.field is None else {"field": error.field}
-    path: str = scope["path"]
-    if path.startswith("/session") and (path, scope["method"]) != ("/session", "GET"):
-        return {"_tag": "InvalidRequestError", "message": str(error), "kind": kind, **field}
-    return {"name": "BadRequest", "data": {"message": str(error), "kind": kind, **field}}
+def _kind_of(error: InvalidRequest, scope: Scope) -> str:
+    """Say where the fault of an invalid request is."""
+    return _KINDS_OF_FIELDS.get(error.field or "") or ("Query" if scope["method"] == "GET" else "Body")
 
 
 def _named(
-    name: str, message: str, status: int, *, headers: dict[str, str] | None = None, fields: list[str] | None = None
+    scope: Scope,
+    name: str,
+    error: Exception | str,
+    status: int,
+    *,
+    headers: dict[str, str] | None = None,
+    fields: list[str] | None = None,
 ) -> Response:
+    if is_newer(scope):
+        return reply(tagged(name, str(error), scope, None if isinstance(error, str) else error), status, headers)
     more = {"fields": fields} if fields else {}
-    return reply({"name": name, "data": {"message": message, **more}}, status, headers)
+    return reply({"name": name, "data": {"message": str(error), **more}}, status, headers)
 
 
 async def _promptq_error(request: Request, error: Exception) -> Response:
@@ -189,14 +195,16 @@ async def _http_error(request: Request, error: Exception) -> Response:
             return render(NoSuchRoute(f"there is no {method} {path}"), request.scope)
         case 405:
             headers = {"Allow": ", ".join(sorted(_methods(request)))}
-            return _named("MethodNotAllowedError", f"{path} does not take {method}", 405, headers=headers)
-    return _named("HTTPError", str(error.detail), error.status_code, headers=dict(error.headers or {}))
+            return _named(
+                request.scope, "MethodNotAllowedError", f"{path} does not take {method}", 405, headers=headers
+            )
+    return _named(request.scope, "HTTPError", str(error.detail), error.status_code, headers=dict(error.headers or {}))
 
 
 def _methods(request: Request) -> set[str]:
     found: set[str] = set()
     for route in request.app.routes:
-        if isinstance(route, Route) and route.path_regex.match(request.url.path):
+        if isinstance(route, Route) and route.path_regex.match(route_path(request.scope)):
             found |= route.methods or set()
     return found
 

@@ -52,7 +52,7 @@ def list_jobs(call: Caller, which: Annotated[JobList, Query()]) -> Response:
         states=frozenset(which.state),
         session_id=which.sessionID,
         batch_id=which.batchID,
-        ephemeral=which.ephemeral,
+        ephemeral=which.ephemeral or call.is_ephemeral_only,
     )
     found, headers = cursors.page(
         call.means.store.jobs(call.tenant, query), which.limit, lambda job: (job.created, job.id), call.request

@@ -15,6 +15,9 @@ from fastapi import FastAPI
 from api import document, errors, health, jobs, logs, prompts, sessions
 from api.doors import BodyLimit, Doors
 from api.means import Bell, Means
+from api.opencode import absent, empty, models, place
+from api.opencode.offer import Offer
+from api.opencode.view import EphemeralView
 from api.operations import routes as operating
 from api.operations.operations import Operations
 from api.streams import routes as streams
@@ -40,6 +43,9 @@ THREADS = 64
 """How many requests ask the store at once. On SQLite those that write together are committed together."""
 
 ENTRY_POINTS = "promptq.executors"
+
+OPENCODE = (place, models, empty)
+"""What only OpenCode's clients ask for."""
 
 
 def make_app() -> FastAPI:
@@ -101,11 +107,14 @@ def create_app(
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
-    for part in (prompts, jobs, sessions, streams, operating, health):
+    app.state.offer = Offer.of(settings, catalog)
+    for part in (prompts, jobs, sessions, streams, operating, health, *OPENCODE):
         # Not include_router: it copies nothing any more, and asks every router anew at every request.
         app.router.routes.extend(part.router.routes)
+    app.router.routes.extend(absent.routes())
     errors.install(app)
     document.install(app)
+    app.add_middleware(EphemeralView)
     app.add_middleware(BodyLimit, limit=settings.body_limit)
     app.add_middleware(Doors, settings=settings, keyring=keyring)
     app.add_middleware(errors.LastResort)

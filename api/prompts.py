@@ -70,7 +70,7 @@ def _read(call: Call, raw: bytes, session_id: str, key: str | None, where: Locat
         session_id,
         call.means.terms,
         idempotency_key=key,
-        directory=where.directory or "/",
+        directory=call.directory(where),
         workspace=where.workspace,
     )
 

@@ -10,8 +10,10 @@ from pydantic import AfterValidator, Field
 from api import cursors
 from api.calls import Call, Caller, Location, MessagePath, Page, SessionPath, Where, json_body, no_body
 from api.document import body
+from api.opencode.offer import offer_of
+from api.opencode.view import of_view
 from api.replies import reply
-from domain.errors import InvalidRequest
+from domain.errors import InvalidRequest, SessionNotFound
 from domain.ids import is_ephemeral
 from domain.requests.fields import LATEST, no_nul
 from domain.requests.sessions import CreateSession, ForkSession, UpdateSession
@@ -55,9 +57,13 @@ class MessageList(Location):
 @router.post("/session", response_model=SessionShape, openapi_extra=body(CreateSession, required=False))
 def create_session(call: Caller, where: Where, wanted: CreateBody) -> Response:
     """Create a session, or return the one that is there."""
+    if call.is_ephemeral_only:
+        wanted = wanted.ephemeral_only()
     creation = wanted.creation(
-        catalog=call.means.terms.catalog, directory=where.directory or "/", workspace=where.workspace
+        catalog=call.means.terms.catalog, directory=call.directory(where), workspace=where.workspace
     )
+    if call.is_ephemeral_only:
+        creation = of_view(creation, offer_of(call.request).run_ttl_ms)
     session, created = call.means.store.create_session(call.tenant, creation)
     if created:
         call.means.announcer.created(session)
@@ -71,7 +77,7 @@ def list_sessions(call: Caller, which: Annotated[SessionList, Query()]) -> Respo
         since=None if which.start is None else int(which.start),
         search=which.search or None,
         roots=which.roots,
-        ephemeral=which.ephemeral,
+        ephemeral=which.ephemeral or call.is_ephemeral_only,
     )
     return _list(call, query, which)
 
@@ -80,13 +86,15 @@ def list_sessions(call: Caller, which: Annotated[SessionList, Query()]) -> Respo
 def list_statuses(call: Caller, where: Where) -> Response:
     """Tell what the sessions that have open jobs are doing; the others are idle."""
     busy = call.means.store.busy_sessions(call.tenant)
-    return reply({session_id: status_shape(head) for session_id, head in busy.items()})
+    return reply(
+        {name: status_shape(head) for name, head in busy.items() if is_ephemeral(name) or not call.is_ephemeral_only}
+    )
 
 
 @router.get("/session/{sessionID}", response_model=SessionShape)
 def get_session(call: Caller, session_id: SessionPath, where: Where) -> Response:
     """Return a session."""
-    return reply(session_shape(call.means.store.session(call.tenant, session_id)))
+    return reply(session_shape(offer_of(call.request).session(call, session_id, where)))
 
 
 @router.patch("/session/{sessionID}", response_model=SessionShape, openapi_extra=body(UpdateSession))
@@ -121,6 +129,8 @@ def list_children(call: Caller, session_id: SessionPath, which: Annotated[ChildL
 @router.post("/session/{sessionID}/fork", response_model=SessionShape, openapi_extra=body(ForkSession, required=False))
 def fork_session(call: Caller, session_id: SessionPath, where: Where, wanted: ForkBody) -> Response:
     """Make a session from the committed turns of this one."""
+    if call.is_ephemeral_only:
+        wanted = wanted.ephemeral_only()
     session, created = call.means.store.fork_session(
         call.tenant, session_id, wanted.creation(session_id), before=wanted.messageID
     )
@@ -143,7 +153,12 @@ def list_messages(call: Caller, session_id: SessionPath, which: Annotated[Messag
         raise InvalidRequest("before: is taken only with a limit", field="before")
     place = cursors.read_message(which.before, field="before")
     asked = min(which.limit, MOST_MESSAGES)
-    found = call.means.store.messages(call.tenant, session_id, limit=asked + 1 if asked else None, before=place)
+    try:
+        found = call.means.store.messages(call.tenant, session_id, limit=asked + 1 if asked else None, before=place)
+    except SessionNotFound:
+        if not offer_of(call.request).virtual_sessions:
+            raise
+        found = []
     headers: dict[str, str] = {}
     if asked and len(found) > asked:
         found = found[1:]

@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     grace: Annotated[float, Field(ge=0, le=86_400)] = 30
     #: How long an ephemeral session outlives its latest activity, if it was given no `ttl`.
     ephemeral_ttl: Annotated[float, Field(ge=1, le=604_800)] = 3600
+    #: The same, for a session that an unattended run made under `/ephemeral`: nobody comes back to it.
+    ephemeral_run_ttl: Annotated[float, Field(ge=1, le=604_800)] = 60
+    #: Whether `GET /session/{id}` of a session that is not there shows it as a prompt would make it, instead of 404.
+    virtual_sessions: bool = False
     #: Open jobs that one tenant may have.
     backlog: Annotated[int, Field(ge=1)] = 1_000_000
     #: Bytes of one request body.

@@ -90,6 +90,16 @@ class CreateSession(Body):
             if_exists=self.ifExists,
         )
 
+    def ephemeral_only(self) -> CreateSession:
+        """Ask for an ephemeral session where nothing else is made.
+
+        Raises:
+            InvalidRequest: it asks for a durable one.
+        """
+        if self.ephemeral is False:
+            raise InvalidRequest("ephemeral: only ephemeral sessions are made here", field="ephemeral")
+        return self.model_copy(update={"ephemeral": True})
+
     def _checked_id(self) -> str:
         if self.id is None:
             return new_session_id(ephemeral=bool(self.ephemeral))
@@ -126,6 +136,16 @@ class ForkSession(Body):
 
     id: Given[SessionId] = None
     messageID: Given[MessageId] = None  # noqa: N815
+
+    def ephemeral_only(self) -> ForkSession:
+        """Ask for an ephemeral session where nothing else is made.
+
+        Raises:
+            InvalidRequest: it asks for a durable one.
+        """
+        if self.id is not None and not is_ephemeral(self.id):
+            raise InvalidRequest("id: an ephemeral session's ID starts 'ses_tmp_'", field="id")
+        return self
 
     def creation(self, source_id: str) -> Creation:
         """Make what the store is asked: the same source and message again are the same fork.
