@@ -16,12 +16,15 @@ PROVIDER = "recorded"
 VARIABLE = "RECORDING_MODEL_URL"
 
 
-def register(directory: Path) -> str:
-    """Make a directory which, on PYTHONPATH, makes processes find the executor as if it were installed."""
-    made = directory / f"{PROVIDER}-1.dist-info"
-    made.mkdir(parents=True)
-    (made / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {PROVIDER}\nVersion: 1\n")
-    (made / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n{PROVIDER} = {__name__}:{RecordedExecutor.__name__}\n")
+def register(directory: Path, provider: str = PROVIDER, place: str = f"{__name__}:RecordedExecutor") -> str:
+    """Make a directory which, on PYTHONPATH, makes processes find an executor as if it were installed.
+
+    `place` is where it is, as entry points name things: `module:class`.
+    """
+    made = directory / f"{provider}-1.dist-info"
+    made.mkdir(parents=True, exist_ok=True)
+    (made / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {provider}\nVersion: 1\n")
+    (made / "entry_points.txt").write_text(f"[{ENTRY_POINTS}]\n{provider} = {place}\n")
     return str(directory)
 
 

@@ -5,7 +5,7 @@ Nobody restarts what a test kills but the test. Everything is ended, by SIGKILL,
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -54,11 +54,20 @@ class Member:
 
     def until_frozen(self) -> None:
         """Wait until its failpoint has stopped it."""
-        eventually(self._is_frozen, PATIENCE_S, what=f"{self.name} freezes")
+        eventually(self._has_stopped, PATIENCE_S, what=f"{self.name} freezes")
 
-    def _is_frozen(self) -> bool:
+    def _has_stopped(self) -> bool:
         number, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED)
         return number == self.pid and os.WIFSTOPPED(status)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether it stands still, by Linux's record: whoever else waits for its end may go on waiting."""
+        try:
+            status = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
+        except FileNotFoundError:
+            return False
+        return status.rpartition(")")[2].split()[0] == "T"
 
     def dies_by_itself(self) -> None:
         """Wait until its failpoint has killed it."""
@@ -68,12 +77,27 @@ class Member:
         )
 
 
+#: Where the code is that the processes run: this tree's, also where another is installed.
+ROOT = Path(__file__).parents[2]
+
+
 class Fleet:
     """One API, any number of workers, over one database and one Valkey. A context manager."""
 
-    def __init__(self, directory: Path, *, database: str, redis: str, model: str, port: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        database: str,
+        redis: str,
+        model: str,
+        port: int,
+        settings: Mapping[str, str] | None = None,
+        installed: str | None = None,
+    ) -> None:
+        """Start nothing yet. `settings` are more of promptq's, `installed` a directory with an executor in it."""
         self._directory = directory
-        options = {
+        self._options = {
             "data_dir": str(directory / "data"),
             "database_url": database,
             "redis_url": redis,
@@ -82,11 +106,10 @@ class Fleet:
             "concurrency": "2",
             "lease": str(LEASE_S),
             "grace": "2",
+            **(settings or {}),
         }
-        self._settings = Settings.model_validate(options)
-        self._environment = {
-            **clean_environment(**{name.upper(): value for name, value in options.items()}),
-            "PYTHONPATH": register(directory / "installed"),
+        self._more = {
+            "PYTHONPATH": os.pathsep.join((installed or register(directory / "installed"), str(ROOT))),
             VARIABLE: model,
         }
         self.database = database
@@ -95,7 +118,7 @@ class Fleet:
 
     def api(self, failpoints: str = "") -> Member:
         """Start the API, and wait until it answers."""
-        member = self._start(roles.api, "api", failpoints)
+        member = self.start(roles.api, "api", failpoints)
         eventually(lambda: not member.is_alive or self._answers(), PATIENCE_S, what="the API answers")
         assert member.is_alive, member.command.output
         return member
@@ -103,11 +126,11 @@ class Fleet:
     def worker(self, failpoints: str = "", *, name: str | None = None) -> Member:
         """Start a worker, under a name that no other has had if none is given; it works soon."""
         name = name or f"worker-{len(self.members)}"
-        return self._start(lambda settings, base: roles.worker(settings, base, name=name), name, failpoints)
+        return self.start(lambda settings, base: roles.worker(settings, base, name=name), name, failpoints)
 
     def migrate(self, failpoints: str = "") -> Member:
         """Start to bring the database to the schema."""
-        return self._start(roles.migrate, "migrate", failpoints)
+        return self.start(roles.migrate, "migrate", failpoints)
 
     def said(self, word: str) -> int:
         """Count how often a word is in what the processes have logged."""
@@ -121,9 +144,21 @@ class Fleet:
             if member.is_alive:
                 member.kill()
 
-    def _start(self, role: Callable[[Settings, dict[str, str]], Role], name: str, failpoints: str) -> Member:
-        base = {**self._environment, **({"PROMPTQ_FAILPOINTS": failpoints} if failpoints else {})}
-        made = role(self._settings, base)
+    def start(
+        self,
+        role: Callable[[Settings, dict[str, str]], Role],
+        name: str,
+        failpoints: str = "",
+        *,
+        settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> Member:
+        """Start a process, with settings and variables of its own if there are any."""
+        options = {**self._options, **(settings or {})}
+        armed = {"PROMPTQ_FAILPOINTS": failpoints} if failpoints else {}
+        own = {name.upper(): value for name, value in options.items()}
+        base = {**clean_environment(**own), **self._more, **armed, **(environment or {})}
+        made = role(Settings.model_validate(options), base)
         output = self._directory / f"{len(self.members)}-{name}.log"
         member = Member(name, Command(*made.command[1:], output=output, environment=made.environment), failpoints)
         self.members.append(member)

@@ -82,7 +82,7 @@ class Observer:
                 prompts.append(Prompt(each.session_id, each.seq, key, each.job_id or "", text))
             else:
                 answers.append(Answer(each.session_id, each.seq, each.id, each.job_id or "", text, each.failed))
-        return [_job(each) for each in self.jobs()], prompts, answers
+        return [kept_job(each) for each in self.jobs()], prompts, answers
 
     def _run(self) -> None:
         while not self._enough.wait(PAUSE_S):
@@ -92,7 +92,8 @@ class Observer:
                 self.looks.append(Look(at, [Seen(*row) for row in connection.execute(_look)]))
 
 
-def _job(kept: KeptJob) -> Job:
+def kept_job(kept: KeptJob) -> Job:
+    """A job of the store in the words of a history."""
     attempts = [Attempt(past.number, past.started, past.ended, past.outcome) for past in kept.past_attempts]
     if kept.outcome is not None:
         attempts.append(Attempt(kept.attempt, kept.attempt_started or 0, kept.ended or 0, kept.outcome))

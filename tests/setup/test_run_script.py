@@ -40,7 +40,7 @@ def test_run_is_a_script_for_any_posix_shell(shell: str) -> None:
 def test_run_alone_lists_the_verbs() -> None:
     answer = run(PATH=os.environ["PATH"])
     assert answer.returncode == 0
-    for verb in ("demo", "test", "check", "format", "bench", "up", "setup", "lock"):
+    for verb in ("demo", "test", "check", "format", "bench", "faults", "up", "setup", "lock"):
         assert re.search(rf"^  {verb}\b", answer.stdout, re.MULTILINE)
 
 

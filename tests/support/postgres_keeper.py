@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import TypedDict
+from typing import IO, TypedDict
 
 #: For tests: no waiting for the disk. What a killed server process has committed is still there.
 SETTINGS = {
@@ -60,33 +60,56 @@ def in_use(reading: int) -> bool:
         os.set_blocking(reading, True)
 
 
-def start(directory: Path, settings: dict[str, str]) -> subprocess.Popen[bytes]:
-    programs = find_programs()
-    identity: Identity = {}
-    if os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        identity = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        programs = copy_for_others(programs, directory / "copy")
-        os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+def start(directory: Path, settings: dict[str, str], output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    """Make a server's files in a directory, and launch it; what it says goes to `output`, or where ours goes."""
+    identity = _identity()
+    if identity:
+        copy_for_others(find_programs(), directory / "copy")
+        os.chown(directory, identity["user"], identity["group"])
     files = directory / "pgdata"
     subprocess.run(
-        [programs / "initdb", "--auth=trust", "--encoding=utf8", "--no-sync", "--username=postgres", "-D", files],
+        [
+            *(_programs(directory) / "initdb", "--auth=trust", "--encoding=utf8", "--no-sync"),
+            *("--username=postgres", "-D", files),
+        ],
         check=True,
         cwd="/",
+        stdout=output,
+        stderr=output,
         **identity,
     )
+    return launch(directory, settings, output)
+
+
+def launch(directory: Path, settings: dict[str, str], output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    """Start the server of a directory in which one has been made."""
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    return subprocess.Popen([programs / "postgres", "-D", files, "-k", directory, *options], cwd="/", **identity)
+    command = [str(_programs(directory) / "postgres"), "-D", f"{directory}/pgdata", "-k", str(directory), *options]
+    return subprocess.Popen(command, cwd="/", stdout=output, stderr=output, **_identity())
 
 
-def copy_for_others(programs: Path, to: Path) -> Path:
+def _identity() -> Identity:
+    """Who Postgres runs as: not root, which it refuses."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _programs(directory: Path) -> Path:
+    """The programs as the server's user may run them."""
+    found = find_programs()
+    copy = directory / "copy" / found.parent.parent.name / found.parent.name / found.name
+    return copy if copy.is_dir() else found
+
+
+def copy_for_others(programs: Path, to: Path) -> None:
     """Copy the programs, and the libraries that they find beside their package, to where everybody may read them."""
     package = programs.parent.parent
     shutil.copytree(programs.parent, to / package.name / programs.parent.name, ignore=shutil.ignore_patterns("include"))
     libraries = package.with_name(f"{package.name}.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, to / libraries.name)
-    return to / package.name / programs.parent.name / programs.name
 
 
 def find_programs() -> Path:

@@ -26,7 +26,7 @@ class Weather(Enum):
     FROZEN = "frozen"
     #: Connections are reset, and new ones refused.
     CUT = "cut"
-    #: The other side vanishes without a word: nothing passes, now or later, and connections stay open to nowhere.
+    #: The other side vanishes without a word: connections lead nowhere, until it is back and knows nothing of them.
     HALF_OPEN = "half-open"
 
 
@@ -120,6 +120,10 @@ class Proxy:
             self._fair.set()
         if weather is Weather.CUT:
             await self._reset_all()
+        elif weather is Weather.FAIR:
+            # Who is back knows nothing of connections from before.
+            for link in [link for link in self._links if link.is_dead]:
+                link.reset()
         elif weather is Weather.HALF_OPEN:
             for link in self._links:
                 link.die()
@@ -131,16 +135,16 @@ class Proxy:
         self._links.clear()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = _Link(writer)
         if self._weather is Weather.CUT:
             link.reset()
             return
         self._links.add(link)
         link.is_dead = self._weather is Weather.HALF_OPEN
-        task = asyncio.current_task()
-        if task is not None:
-            link.tasks.append(task)
+        link.tasks.append(asyncio.ensure_future(self._run(link, reader)))
+
+    async def _run(self, link: _Link, reader: asyncio.StreamReader) -> None:
         try:
             await self._serve(link, reader)
         except (OSError, asyncio.CancelledError):

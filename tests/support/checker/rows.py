@@ -69,9 +69,8 @@ def _repeated_for_cause(history: History) -> Iterator[Violation]:
     if not history.is_gentle:
         return
     for job in history.jobs:
-        lost = [attempt for attempt in job.attempts if attempt.outcome == "lost"]
-        if lost:
-            yield Violation("row 12", f"{job.id} lost a worker that was only asked to end", (job,))
+        if any(attempt.outcome in {"lost", "returned"} for attempt in job.attempts):
+            yield Violation("row 12", f"{job.id} lost a worker that was asked to end, and had the time", (job,))
 
 
 def _settled(history: History) -> Iterator[Violation]:

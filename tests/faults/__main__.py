@@ -1,0 +1,65 @@
+"""`./run faults`: the suite's command."""
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.faults import plan as plans
+from tests.faults.figures import Figures
+from tests.faults.storm import Storm
+
+DATABASES = ("sqlite", "postgres")
+
+
+def options(arguments: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="./run faults", description=__doc__)
+    parser.add_argument("--short", action="store_true", help="every kind of fault once, on each database")
+    parser.add_argument("--minutes", type=float, default=10, help="how long, on each database (10)")
+    parser.add_argument("--seed", type=int, help="repeat a run with the same chances")
+    parser.add_argument("--database", choices=DATABASES, help="only this one")
+    parser.add_argument("--only", action="append", default=[], metavar="FAULT", help="only faults of this kind")
+    parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="where the files of broken rounds go")
+    parser.add_argument("--list", action="store_true", help="list the kinds of faults")
+    return parser.parse_args(arguments)
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def storm(database: str, given: argparse.Namespace, seed: int) -> Figures:
+    """Run on one database."""
+    directory = Path(tempfile.mkdtemp(prefix="promptq-faults-"))
+    directory.chmod(0o711)  # Postgres runs as somebody else if we are root
+    rounds = plans.short(database) if given.short else list(plans.long(database, given.minutes, only=given.only))
+    try:
+        say(f"{database}, seed {seed}")
+        with Storm(directory, database, seed, rounds[0], say) as running:
+            figures = running.run(rounds)
+        say(str(figures))
+        if figures.violations and given.keep:
+            shutil.copytree(
+                directory, given.keep / f"{database}-{seed}", ignore=shutil.ignore_patterns("postgres", "*.sock")
+            )
+            say(f"  the history is in {given.keep}")
+        return figures
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def main() -> int:
+    given = options()
+    if given.list:
+        for deed in plans.of("sqlite") + plans.of("postgres", {"database killed"}):
+            say(deed.kind)
+        return 0
+    seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
+    done = [storm(database, given, seed) for database in DATABASES if given.database in {None, database}]
+    return 1 if any(figures.violations for figures in done) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
