@@ -6,6 +6,7 @@ import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,6 +27,11 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING = 10_000
 """Changes that may wait to be told; what is told late is old news."""
+
+
+QUIET_S = 0.02
+"""For so long a tenant that nobody watches is not asked about again: Redis would be asked at each of thousands of
+prompts a second. Who begins to watch by another process in that time is told of the prompt when an attempt begins."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,8 @@ class Announcer:
         self._notices = notices
         self._hub = hub
         self._waiting: queue.SimpleQueue[Change | None] = queue.SimpleQueue()
+        #: Until when a tenant counts as watched by nobody elsewhere, by `time.monotonic`.
+        self._quiet_until: dict[str, float] = {}
         self._thread = threading.Thread(target=self._run, name="api-events", daemon=True)
 
     def start(self) -> None:
@@ -86,7 +94,8 @@ class Announcer:
         self._thread.join(2)
 
     def _put(self, change: Change) -> None:
-        if self._waiting.qsize() < MOST_WAITING:
+        is_quiet = time.monotonic() < self._quiet_until.get(change.tenant, 0.0)
+        if (not is_quiet or self._hub.wants(change.tenant)) and self._waiting.qsize() < MOST_WAITING:
             self._waiting.put(change)
 
     def _run(self) -> None:
@@ -101,11 +110,19 @@ class Announcer:
                 return
 
     def _tell(self, changes: Sequence[Change]) -> None:
+        tenants = {change.tenant for change in changes}
+        watched = False
+
         def make(ask: Ask) -> list[Bundle]:
+            nonlocal watched
+            watched = True
             return self._bundles(changes, ask({(change.tenant, change.session_id) for change in changes}))
 
         try:
-            if not self._notices.tell((), {change.tenant for change in changes}, make):
+            if self._notices.tell((), tenants, make):
+                if not watched:
+                    self._quiet_until.update(dict.fromkeys(tenants, time.monotonic() + QUIET_S))
+            else:
                 here = [change for change in changes if self._hub.wants(change.tenant)]
                 self._hub.take(self._bundles(here, {(change.tenant, change.session_id): False for change in here}))
             for change in changes:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from benchmarks.figures import Report
 from benchmarks.ground import Ground
-from benchmarks.rows import answer, drain, history, memory, post, seconds
+from benchmarks.rows import answer, drain, events, history, memory, post, seconds
 
 ROWS: dict[str, Callable[[Ground], Report]] = {
     "post": post.measure,
@@ -13,4 +13,5 @@ ROWS: dict[str, Callable[[Ground], Report]] = {
     "answer": answer.measure,
     "memory": memory.measure,
     "history": history.measure,
+    "events": events.measure,
 }

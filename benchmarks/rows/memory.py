@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,6 +13,7 @@ from benchmarks.filling import Crowd, fill
 from benchmarks.ground import DATABASE_NAMES, Ground, Place
 from benchmarks.plain.workers import PlainCelery
 from benchmarks.rows.drain import drain
+from benchmarks.weighing import settled_kb
 from tests.support.commands import Command
 from tests.support.waiting import eventually
 
@@ -58,11 +57,11 @@ def measure(ground: Ground) -> Report:
 def _promptq(ground: Ground, kind: str, size: Size) -> float:
     with ground.database(kind) as place, _killed(place.worker(slots=size.prompts)) as worker:
         drain(place, Crowd(_WARM, _WARM, "warm"))
-        before = _settled(worker, size.settle_s)
+        before = settled_kb(worker, size.settle_s)
         fill(place, Crowd(size.prompts, size.prompts, "long", echo={"delay": _LONG_S}))
         place.bell.ring()
         eventually(lambda: _running(place) == size.prompts, 60, what="all prompts run")
-        return (_settled(worker, size.settle_s) - before) / size.prompts
+        return (settled_kb(worker, size.settle_s) - before) / size.prompts
 
 
 def _plain(ground: Ground, size: Size) -> float:
@@ -71,10 +70,10 @@ def _plain(ground: Ground, size: Size) -> float:
         with _killed(plain.worker("threads", size.prompts)) as worker:
             plain.send("wait", (0,), _WARM)
             plain.taken_at(60)
-            before = _settled(worker, size.settle_s)
+            before = settled_kb(worker, size.settle_s)
             plain.send("wait", (_LONG_S,), size.prompts)
             plain.taken_at(60)
-            return (_settled(worker, size.settle_s) - before) / size.prompts
+            return (settled_kb(worker, size.settle_s) - before) / size.prompts
 
 
 @contextlib.contextmanager
@@ -85,15 +84,6 @@ def _killed(worker: Command) -> Iterator[Command]:
     finally:
         worker.process.kill()
         worker.process.wait()
-
-
-def _settled(worker: Command, settle_s: float) -> float:
-    """A process's resident memory in KB, a moment later."""
-    time.sleep(settle_s)
-    out = subprocess.run(
-        ["ps", "-o", "rss=", "-p", str(worker.process.pid)], capture_output=True, text=True, check=True
-    )
-    return float(out.stdout) * 1024 / 1000
 
 
 def _running(place: Place) -> int:

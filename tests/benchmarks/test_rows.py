@@ -41,7 +41,8 @@ def assert_is_whole(report: Report, row: str, database: str) -> None:
     """Hold a report to what every reader of one needs."""
     assert report.row == row
     assert any(database in line.case for line in report.lines)
-    assert any("plain Celery" in line.case or "apply_async" in line.case for line in report.lines) or row == "history"
+    beside = any("plain Celery" in line.case or "apply_async" in line.case for line in report.lines)
+    assert beside or row in {"history", "events"}
     assert all(value > 0 for line in report.lines if row != "memory" for value in line.sample.values)
     assert len({line.case for line in report.lines}) == len(report.lines)
     for line in report.lines:
