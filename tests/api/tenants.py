@@ -1,11 +1,12 @@
-"""Two tenants of one API, and a walk through all that its document describes."""
+"""Two tenants of one API, and a walk through all that it serves."""
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from starlette.routing import BaseRoute, Route
 from starlette.testclient import TestClient
 
 from tests.api.conftest import a_prompt
@@ -43,15 +44,24 @@ class Operation:
 
     @property
     def is_stream(self) -> bool:
-        return STREAM in self.described["responses"].get("200", {}).get("content", {})
+        return STREAM in self.described.get("responses", {}).get("200", {}).get("content", {})
 
 
-def operations(document: Json) -> list[Operation]:
-    return [
-        Operation(method.upper(), path, described)
+def operations(document: Json, routes: Iterable[BaseRoute] = ()) -> list[Operation]:
+    """All that a document describes, and what these routes serve besides."""
+    described = [
+        Operation(method.upper(), path, operation)
         for path, methods in document["paths"].items()
-        for method, described in methods.items()
+        for method, operation in methods.items()
     ]
+    names = {operation.name for operation in described}
+    served = [
+        Operation(method, route.path_format, {})
+        for route in routes
+        if isinstance(route, Route)
+        for method in sorted((route.methods or set()) - {"HEAD"})
+    ]
+    return described + [operation for operation in served if operation.name not in names]
 
 
 @dataclass(frozen=True)
@@ -108,10 +118,12 @@ class World:
 
 
 class Walk:
-    """All requests that the document describes, with the names that tenant one uses."""
+    """Requests to all of an API's operations, with the names that tenant one uses."""
 
-    def __init__(self, document: Json, *, jobs: Sequence[str], messages: Sequence[str], cursors: Sequence[str]) -> None:
-        self._operations = operations(document)
+    def __init__(
+        self, all_of_them: list[Operation], *, jobs: Sequence[str], messages: Sequence[str], cursors: Sequence[str]
+    ) -> None:
+        self._operations = all_of_them
         self._values = {"sessionID": [*SESSIONS], "messageID": [MESSAGE, *messages], "jobID": [*jobs]}
         lists = ["", "?ephemeral=true", *(f"?cursor={cursor}" for cursor in cursors)]
         self._queries = {
@@ -136,22 +148,24 @@ class Walk:
             "POST /session/{sessionID}/fork": [{"id": "ses_forked"}, {"id": "ses_forked", "messageID": MESSAGE}],
         }
 
-    @property
-    def streams(self) -> list[Operation]:
-        return [operation for operation in self._operations if operation.is_stream]
+    def requests(self, *methods: str, under: str = "") -> Iterator[Asked]:
+        """Those with one of these methods. A route that is not known here fails the test: it must be told of above.
 
-    def requests(self, *methods: str) -> Iterator[Asked]:
-        """Those with one of these methods. A route that is not known here fails the test: it must be told of above."""
+        Args:
+            methods: of the operations.
+            under: stands before all paths.
+        """
         for operation in self._operations:
             if operation.method not in methods or operation.is_stream:
                 continue
             unknown = set(operation.path_parameters) - set(self._values)
-            assert not unknown, f"{operation.name}: whose {unknown} of tenant one's shall tenant two ask for?"
+            assert not (unknown and operation.described), f"{operation.name}: which {unknown} has tenant one?"
             assert "requestBody" not in operation.described or operation.name in self._bodies, operation.name
             bodies: list[Json | None] = [*self._bodies.get(operation.name, [None])]
-            places = [self._values[name] for name in operation.path_parameters]
+            # What the document is silent of is there for the asking only: it names nothing of a tenant's but these.
+            places = [self._values.get(name, ["x"]) for name in operation.path_parameters]
             for values in itertools.product(*places):
                 path = operation.path.format(**dict(zip(operation.path_parameters, values, strict=True)))
                 for query, body in itertools.product(self._queries.get(operation.name, [""]), bodies):
                     headers = {"Idempotency-Key": "key-x"} if body and body.get("noReply") else {}
-                    yield Asked(operation.method, path + query, body, headers)
+                    yield Asked(operation.method, under + path + query, body, headers)
