@@ -16,10 +16,14 @@ from api import document, errors, health, jobs, logs, prompts, sessions
 from api.doors import BodyLimit, Doors
 from api.means import Bell, Means
 from api.opencode import absent, empty, models, place
+from api.opencode.newer import prompts as newer_prompts
+from api.opencode.newer import sessions as newer_sessions
+from api.opencode.newer import streams as newer_streams
 from api.opencode.offer import Offer
 from api.opencode.view import EphemeralView
 from api.operations import routes as operating
 from api.operations.operations import Operations
+from api.streams import descriptors
 from api.streams import routes as streams
 from api.streams.announcing import Announcer
 from api.streams.clients import HangUp
@@ -44,7 +48,7 @@ THREADS = 64
 
 ENTRY_POINTS = "promptq.executors"
 
-OPENCODE = (place, models, empty)
+OPENCODE = (place, models, newer_sessions, newer_prompts, newer_streams, empty)
 """What only OpenCode's clients ask for."""
 
 
@@ -57,6 +61,7 @@ def make_app() -> FastAPI:
     """
     settings = Settings()
     logs.configure(settings)
+    descriptors.allow_many()
     return create_app(
         settings,
         store=lambda: open_stores(settings),

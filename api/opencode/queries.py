@@ -54,6 +54,18 @@ def checked(request: Request, takes: Collection[str] = (), needs: Collection[str
     return query
 
 
+def check_names(request: Request, takes: Collection[str] = ()) -> QueryParams:
+    """Read a query that may hold `takes` and nothing else: under `/api`, most requests say nowhere where they are.
+
+    Raises:
+        InvalidRequest: something else is in it.
+    """
+    for name in request.query_params:
+        if name not in takes:
+            raise InvalidRequest(f"{name}: unknown parameter", field=name)
+    return request.query_params
+
+
 def directory_of(request: Request) -> str:
     """Return the directory that a caller says it works in."""
     return request.query_params.get(places(route_path(request.scope))[0]) or HOME

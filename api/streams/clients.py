@@ -101,7 +101,7 @@ class EventStream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = self._client
         client.hang_up = scope.get(HANG_UP)
-        gone = asyncio.ensure_future(_ends_with(receive, client))
+        gone = asyncio.ensure_future(ends_with(receive, client))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             # A server that stops cancels what it still answers: the stream ends then, and nothing is wrong.
@@ -114,7 +114,7 @@ class EventStream(Response):
             self._leave()
 
 
-async def _ends_with(receive: Receive, client: Client) -> None:
+async def ends_with(receive: Receive, client: Client) -> None:
     """End a stream when its client goes away."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from storage.opening import open_stores
 from tests.api.conftest import Api, Apis, a_prompt
 from tests.support.valkey import ValkeyServer
 
@@ -14,8 +15,6 @@ UNATTENDED = [{"permission": "question", "action": "deny", "pattern": "*"}]
 
 @pytest.fixture
 def served(tmp_path: Path, sqlite_template: Path, valkey: ValkeyServer) -> Api:
-    from storage.opening import open_stores
-
     apis = Apis("sqlite", tmp_path, sqlite_template)
     settings = apis.settings(redis_url=valkey.url)
     return apis.start(open_stores(settings), redis_url=valkey.url)
