@@ -11,6 +11,7 @@ from typing import Self
 
 import pytest
 
+from domain.configuration import parse
 from domain.errors import JobNotFound
 from domain.settings import Settings
 from storage.base import Store
@@ -19,6 +20,7 @@ from storage.sql.migrate import upgrade
 from tests.containers.files import ROOT
 from tests.storage.actors import admit_job
 from tests.support.commands import clean_environment
+from tests.support.keys import tenant_of
 from tests.support.postgres import PostgresServer
 from tests.support.postgres_keeper import find_programs
 from tests.support.waiting import eventually
@@ -32,8 +34,8 @@ def commands(section: str) -> list[str]:
     return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def type_in(text: str, directory: Path, **environment: str) -> None:
-    """Type it: `promptq` is this checkout's, and what would go to a container's programs goes to this machine's."""
+def type_in(text: str, directory: Path, **environment: str) -> str:
+    """Type it, and return what is printed: `promptq` is this checkout's, containers' programs are this machine's."""
     shell = (
         f'promptq() {{ "{sys.executable}" -m cli.main "$@"; }}\n'
         'docker() { if [ "$2" = exec ]; then shift 4; command "$@"; fi; }\n'
@@ -49,6 +51,7 @@ def type_in(text: str, directory: Path, **environment: str) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
 class Submitting:
@@ -138,6 +141,21 @@ def test_a_dump_of_a_working_postgres_is_whole_and_is_restored(
         restored.job("default", last)
 
 
+def test_the_configuration_file_of_the_page_is_one_that_promptq_starts_with() -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    configuration = parse(text.encode(), Path("promptq.toml"))
+    ((name, key),) = configuration.keys.items()
+    assert f"begins promptq_{name}_" in text
+    assert key.tenant == "alice"
+
+
+def test_a_key_that_is_made_as_the_page_says_opens_for_its_tenant(tmp_path: Path) -> None:
+    (command,) = re.findall(r"^promptq key new .*$", PAGE, re.MULTILINE)
+    key = type_in(command, tmp_path).strip()
+    path = tmp_path / "promptq.toml"
+    assert tenant_of(parse(path.read_bytes(), path).keyring(password=None), key) == "alice"
+
+
 def test_every_event_that_an_operator_is_to_watch_for_is_logged_somewhere() -> None:
     table = PAGE.split("| event | means |")[1].split("\n\n")[0]
     named = re.findall(r"`(\w+)`", table)
@@ -147,7 +165,7 @@ def test_every_event_that_an_operator_is_to_watch_for_is_logged_somewhere() -> N
 
 
 def test_every_setting_and_page_that_is_named_exists() -> None:
-    known = {f"PROMPTQ_{name.upper()}" for name in Settings.model_fields}
+    known = {f"PROMPTQ_{name.upper()}" for name in Settings.model_fields} | {"PROMPTQ_KEY"}
     assert set(re.findall(r"PROMPTQ_[A-Z_]+[A-Z]", PAGE)) <= known
     pages = re.findall(r"\]\((?!https?:)([^)#]+)\)", PAGE)
     assert [page for page in pages if not (ROOT / "docs" / page).exists()] == []
