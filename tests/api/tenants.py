@@ -21,7 +21,13 @@ SECRET = "of-one-alone"
 
 STREAM = "text/event-stream"
 
-_MADE = re.compile(r"(?:ses|ses_tmp|msg|prt|job|job_tmp)_[0-9a-f]{12}[0-9A-Za-z]{14}")
+UNTOLD_STREAMS = frozenset({"GET /api/session/{sessionID}/event"})
+"""Streams that the document is silent of."""
+
+WAITS = frozenset({"POST /api/session/{sessionID}/wait"})
+"""What answers only when a session is idle."""
+
+_MADE = re.compile(r"(?:ses|ses_tmp|msg|prt|job|job_tmp|evt)_[0-9a-f]{12}[0-9A-Za-z]{14}")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z?")
 _TOLD = ("content-type", "promptq-session", "location", "retry-after", "allow")
 
@@ -44,6 +50,8 @@ class Operation:
 
     @property
     def is_stream(self) -> bool:
+        if self.name in UNTOLD_STREAMS:
+            return True
         return STREAM in self.described.get("responses", {}).get("200", {}).get("content", {})
 
 
@@ -101,6 +109,8 @@ class World:
 
     def _plain(self, value: Any, kept: set[str]) -> Any:
         match value:
+            case {"next": str()}:
+                return {**value, "next": "CURSOR"}
             case dict():
                 return {name: self._plain(inner, kept) for name, inner in value.items()}
             case list():
@@ -131,6 +141,9 @@ class Walk:
             "GET /job": [*lists, "?sessionID=ses_x", "?sessionID=ses_tmp_x", "?state=queued,failed", "?limit=1"],
             "GET /session/{sessionID}/message": ["", "?limit=1"],
             "GET /job/{jobID}/wait": ["?timeout=0"],
+            "GET /api/session": ["", f"?search={SECRET}", "?limit=1"],
+            "GET /api/session/{sessionID}/message": ["", "?limit=1"],
+            "GET /api/session/{sessionID}/history": ["", "?limit=1"],
         }
         said = a_prompt("of two", messageID=MESSAGE)
         keyed = {**a_prompt("of two"), "noReply": True}
@@ -145,6 +158,13 @@ class Walk:
                 a_prompt("otherwise", messageID=MESSAGE),
             ],
             "POST /session/{sessionID}/message": [keyed, {**keyed, "ifMissing": "fail"}],
+            "POST /api/session": [{"id": name} for name in (*SESSIONS, "ses_z")],
+            "POST /api/session/{sessionID}/agent": [{"agent": "plan"}],
+            "POST /api/session/{sessionID}/model": [{"model": {"providerID": "echo", "id": "echo"}}],
+            "POST /api/session/{sessionID}/prompt": [
+                {"prompt": {"text": "of two"}, "id": "msg_newer"},
+                {"prompt": {"text": "otherwise"}, "id": "msg_newer"},
+            ],
             "POST /session/{sessionID}/fork": [{"id": "ses_forked"}, {"id": "ses_forked", "messageID": MESSAGE}],
         }
 
@@ -156,7 +176,7 @@ class Walk:
             under: stands before all paths.
         """
         for operation in self._operations:
-            if operation.method not in methods or operation.is_stream:
+            if operation.method not in methods or operation.is_stream or operation.name in WAITS:
                 continue
             unknown = set(operation.path_parameters) - set(self._values)
             assert not (unknown and operation.described), f"{operation.name}: which {unknown} has tenant one?"
