@@ -13,7 +13,7 @@ from domain.waiting import Waiting, waiting
 
 WaitingShape = TypedDict(
     "WaitingShape",
-    {"for": Literal["session", "time", "worker"], "jobID": NotRequired[str], "until": NotRequired[Millis]},
+    {"for": Literal["session", "time", "worker", "batch"], "jobID": NotRequired[str], "until": NotRequired[Millis]},
 )
 
 

@@ -5,13 +5,16 @@ PromptqError
 ├── NotFound                  no such session, message or job (or another tenant's)
 │   ├── SessionNotFound
 │   ├── MessageNotFound
-│   └── JobNotFound
+│   ├── JobNotFound
+│   ├── FileNotFound
+│   └── BatchNotFound
 ├── Conflict                  the request contradicts what is kept
 │   ├── SessionDiffers        same session ID, other creation parameters
 │   ├── SessionExists         `ifExists: "error"`
 │   ├── PromptDiffers         same messageID or Idempotency-Key, other content
 │   ├── SessionBusy           `whenBusy: "reject"`
-│   └── JobNotRetryable       the job is open or succeeded
+│   ├── JobNotRetryable       the job is open or succeeded
+│   └── BatchDiffers, BatchNotReady   in `domain.batches.life`
 ├── BacklogFull               too many open jobs; try later
 ├── StoreUnavailable          the database did not answer or could not write; nothing was changed
 ├── StoreIncompatible         the database is of another version of promptq
@@ -70,6 +73,22 @@ class JobNotFound(NotFound):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"Job not found: {job_id}")
         self.job_id = job_id
+
+
+class FileNotFound(NotFound):
+    """No file has this ID, or it has expired."""
+
+    def __init__(self, file_id: str) -> None:
+        super().__init__(f"File not found: {file_id}")
+        self.file_id = file_id
+
+
+class BatchNotFound(NotFound):
+    """No batch has this ID, or its record is past retention."""
+
+    def __init__(self, batch_id: str) -> None:
+        super().__init__(f"Batch not found: {batch_id}")
+        self.batch_id = batch_id
 
 
 class Conflict(PromptqError):

@@ -21,6 +21,9 @@ from domain.errors import InvalidRequest
 SESSION_PREFIX = "ses_"
 EPHEMERAL_PREFIX = "ses_tmp_"
 EPHEMERAL_JOB_PREFIX = "job_tmp_"
+HIDDEN_PREFIX = "ses_."
+HIDDEN_EPHEMERAL_PREFIX = "ses_tmp_."
+"""How sessions of one-offs begin. A caller's session ID has no dot: nobody can name one of these over HTTP."""
 
 _BASE62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _BASE62_PAIRS = tuple(first + second for first in _BASE62 for second in _BASE62)
@@ -28,6 +31,7 @@ _TAG_DIGITS = range(10)
 _MASK = (1 << 48) - 1
 _SESSION = re.compile(r"ses_[A-Za-z0-9_-]{1,128}", re.ASCII)
 _MESSAGE = re.compile(r"msg_?[A-Za-z0-9_-]{1,128}", re.ASCII)
+_BATCH = re.compile(r"batch_[A-Za-z0-9_-]{1,128}", re.ASCII)
 _PART = re.compile(r"prt_?[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 #: The namespace of `session_id_from`, itself `uuid5(NAMESPACE_DNS, "promptq.session")`.
@@ -102,6 +106,27 @@ def new_incarnation() -> int:
     return secrets.randbits(62) | 1
 
 
+def new_hidden_id(*, ephemeral: bool = False) -> str:
+    """Make the ID of a one-off's session."""
+    return (HIDDEN_EPHEMERAL_PREFIX if ephemeral else HIDDEN_PREFIX) + new_id("")[1:]
+
+
+def hidden_id_from(seed: str, *, ephemeral: bool = False) -> str:
+    """Compute the ID of a one-off's session: the same for the same seed."""
+    digest = hashlib.blake2b(seed.encode(), digest_size=16).hexdigest()
+    return (HIDDEN_EPHEMERAL_PREFIX if ephemeral else HIDDEN_PREFIX) + digest
+
+
+def new_file_id() -> str:
+    """Make a file's ID, as OpenAI's look."""
+    return "file-" + new_id("")[1:]
+
+
+def is_hidden(session_id: str) -> bool:
+    """Tell whether a session is a one-off's: its name says so."""
+    return session_id.startswith((HIDDEN_PREFIX, HIDDEN_EPHEMERAL_PREFIX))
+
+
 def is_ephemeral(session_id: str) -> bool:
     """Tell where a session lives: its name says so."""
     return session_id.startswith(EPHEMERAL_PREFIX)
@@ -142,6 +167,17 @@ def check_part_id(value: str, *, field: str = "id") -> str:
     """
     if not _PART.fullmatch(value):
         raise InvalidRequest(f"{field} must be 'prt_' followed by 1 to 128 of A-Z a-z 0-9 _ -", field=field)
+    return value
+
+
+def check_batch_id(value: str, *, field: str = "id") -> str:
+    """Accept `batch_` and 1 to 128 of `[A-Za-z0-9_-]`.
+
+    Raises:
+        InvalidRequest: anything else.
+    """
+    if not _BATCH.fullmatch(value):
+        raise InvalidRequest(f"{field} must be 'batch_' followed by 1 to 128 of A-Z a-z 0-9 _ -", field=field)
     return value
 
 

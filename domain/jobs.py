@@ -110,6 +110,8 @@ class Job(Record):
     expires_at: Millis | None = None
     retry_of: str | None = None
     batch_id: str | None = None
+    #: Of a batch's job: which line it answers, as `domain.batches.lines.LineName` writes it.
+    line: str | None = None
     #: Set if and only if the job is its session's head: when it may be claimed (may be to come).
     ready_at: Millis | None = None
     #: Of a head: the highest priority among its session's open jobs.

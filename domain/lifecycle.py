@@ -100,6 +100,7 @@ def _new_job(session: Session, prompt: Prompt, model: str, agent: str, now: Mill
         expires_at=prompt.expires_at,
         retry_of=prompt.retry_of,
         batch_id=prompt.batch_id,
+        line=prompt.line,
     )
 
 
@@ -238,6 +239,14 @@ def cancel_all(session: Session, jobs: Iterable[Job], now: Millis, *, why: str =
         changed.extend(change.jobs)
         messages.extend(change.messages)
     return Change(session, tuple(changed), tuple(messages))
+
+
+def reprioritise(session: Session, job: Job, priority: int) -> Change:
+    """Give a queued job another priority. Others stay."""
+    if job.state is not State.QUEUED or job.priority == priority:
+        return Change(session)
+    after = session.opened(job.priority, -1).opened(priority, 1)
+    return Change(after, (job.evolve(priority=priority),))
 
 
 def stops_session(session: Session, job: Job) -> bool:

@@ -42,6 +42,8 @@ class Prompt(Record):
     if_missing: IfMissing = "create"
     retry_of: str | None = None
     batch_id: str | None = None
+    #: Of a batch's prompt: which line it is, as `domain.batches.lines.LineName` writes it.
+    line: str | None = None
     #: Where a session is made if it is missing.
     directory: str = "/"
     #: The workspace of a session that this prompt makes.

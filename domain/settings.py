@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     backlog: Annotated[int, Field(ge=1)] = 1_000_000
     #: Bytes of one request body.
     body_limit: Annotated[int, Field(ge=1024)] = 32 * 1024 * 1024
+    #: Bytes of one uploaded file, decompressed.
+    file_limit: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024 * 1024
+    #: Lines of one batch.
+    batch_lines: Annotated[int, Field(ge=1)] = 1_000_000
+    #: Bytes of one line of a batch.
+    batch_line_limit: Annotated[int, Field(ge=64)] = 1024 * 1024
     #: Days that the records of ended jobs are kept.
     retention: Annotated[float, Field(gt=0)] = 30
     #: Whether the echo model obeys a prompt's `metadata.echo` (delays and failures, for tests).

@@ -9,13 +9,17 @@ from domain.clock import Millis
 from domain.jobs import Job, State
 from domain.record import Record
 
+HELD: Millis = 2**53 - 1
+"""The `ready_at` of a head whose batch is paused: no time that ever comes."""
+
 
 @dataclass(frozen=True)
 class Waiting(Record):
     """What must come first."""
 
-    #: `session`: the jobs before it; `time`: its `notBefore` or back-off; `worker`: a free slot.
-    reason: Literal["session", "time", "worker"]
+    #: `session`: the jobs before it; `time`: its `notBefore` or back-off; `worker`: a free slot; `batch`: its batch is
+    #: paused.
+    reason: Literal["session", "time", "worker", "batch"]
     #: Of `session`: the job at the session's head, if it is known.
     job_id: str | None = None
     #: Of `time`: until when.
@@ -34,6 +38,8 @@ def waiting(job: Job, head: Job | None, now: Millis) -> Waiting | None:
         return None
     if job.ready_at is None:
         return Waiting("session", job_id=head.id if head is not None and head.id != job.id else None)
+    if job.ready_at == HELD:
+        return Waiting("batch")
     if job.ready_at > now:
         return Waiting("time", until=job.ready_at)
     return Waiting("worker")

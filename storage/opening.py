@@ -6,9 +6,11 @@ from domain.clock import millis
 from domain.settings import Settings
 from storage import redis_clients
 from storage.base import Store
+from storage.batches import Batches
 from storage.ephemeral.store import EphemeralStore
 from storage.routing import RoutingStore
 from storage.sql import open_store
+from storage.sql.store import SqlStore
 
 ANSWER_S = 2.0
 """The longest that ephemeral work waits for one answer of Redis: durable work may be waiting behind it."""
@@ -36,3 +38,9 @@ def _ephemeral(settings: Settings) -> EphemeralStore | None:
         default_ttl_ms=millis(settings.ephemeral_ttl),
         backlog=settings.backlog,
     )
+
+
+def batches_of(store: Store) -> Batches | None:
+    """Return the files and batches that a store keeps beside its sessions; None if it keeps none."""
+    durable = store.durable if isinstance(store, RoutingStore) else store
+    return durable.batches if isinstance(durable, SqlStore) else None

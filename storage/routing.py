@@ -58,7 +58,7 @@ class RoutingStore:
 
     def __init__(self, durable: Store, ephemeral: EphemeralKeeper | None) -> None:
         """Make one; without an ephemeral keeper the names of ephemeral sessions are refused."""
-        self._durable = durable
+        self._durable = self.durable = durable
         self._ephemeral = ephemeral
         self._lock = threading.Lock()
         self._again_at = 0.0

@@ -19,7 +19,7 @@ from domain.errors import StoreIncompatible, StoreUnavailable
 from domain.settings import Settings
 from executors.registry import Executors
 from storage.notices import Notices
-from storage.opening import open_stores
+from storage.opening import batches_of, open_stores
 from tasks.broker import broker_url
 from tasks.doorbell import Doorbell
 from tasks.draining import Draining
@@ -74,6 +74,7 @@ class EngineStep(bootsteps.StartStopStep):
             name=worker.hostname,
             audiences=audiences,
             teller=teller,
+            batches=batches_of(store),
             count=tally.count,
             ring=doorbell.ring,
             saturated=wiring.saturated,

@@ -14,7 +14,7 @@ from domain.requests.fields import Body, Count, Given, JsonObject, Moment, PartI
 _DATA_URL = re.compile(r"data:(?:[\w.+-]+/[\w.+-]+)?(?:;[\w.+-]+=(?:[\w.+-]+|\"[^\"]*\"))*(;base64)?,", re.ASCII)
 
 
-def _data_url(url: str) -> str:
+def data_url(url: str) -> str:
     """Accept `data:` only: nothing is fetched, and no file of the server's is read, for a caller."""
     if url[:5].lower() != "data:":
         raise PydanticCustomError("data_url", "only data: URLs are taken; files are not fetched")
@@ -92,7 +92,7 @@ class FilePart(Body):
 
     type: Literal["file"]
     mime: Annotated[str, Field(min_length=1, max_length=256)]
-    url: Annotated[str, AfterValidator(_data_url), Field(json_schema_extra={"pattern": "^data:"})]
+    url: Annotated[str, AfterValidator(data_url), Field(json_schema_extra={"pattern": "^data:"})]
     id: Given[PartId] = None
     filename: Given[str] = None
     source: Given[Source] = None

@@ -106,7 +106,7 @@ class PromptRequest(Body):
         Raises:
             InvalidRequest: the fields do not fit each other, or ask for what this server does not have.
         """
-        self._check(session_id, terms)
+        self.check(session_id, terms)
         model = terms.catalog.check(self.model.providerID, self.model.modelID) if self.model is not None else None
         contents = [content_of(part) for part in self.parts]
         detail = self.model_dump(
@@ -133,15 +133,23 @@ class PromptRequest(Body):
             ttl_ms=millis(self.ttl) if self.ttl is not None else None,
         )
 
-    def _check(self, session_id: str, terms: Terms) -> None:
+    def check(self, session_id: str, terms: Terms) -> None:
+        """Check what the types do not say.
+
+        Raises:
+            InvalidRequest: the fields do not fit each other, or ask for what this server does not have.
+        """
         if self.ttl is not None and not is_ephemeral(session_id):
             raise InvalidRequest("ttl: only ephemeral sessions have one, and this one is durable", field="ttl")
         if self.noReply:
             for name in _JOB_FIELDS:
                 if name in self.model_fields_set:
                     raise InvalidRequest(f"{name}: a prompt with noReply has no job that it could be of", field=name)
+        self._check_part_ids()
         if self.expiresAt is not None and self.notBefore is not None and self.expiresAt <= self.notBefore:
             raise InvalidRequest("expiresAt: must be later than notBefore", field="expiresAt")
+        if self.model is not None:
+            terms.catalog.check(self.model.providerID, self.model.modelID)
         if self.metadata is not None and "echo" in self.metadata:
             if not terms.echo_faults:
                 raise InvalidRequest(
@@ -149,6 +157,14 @@ class PromptRequest(Body):
                     field="metadata.echo",
                 )
             check(EchoWishes, self.metadata["echo"], place="metadata.echo")
+
+    def _check_part_ids(self) -> None:
+        seen: set[str] = set()
+        for number, part in enumerate(self.parts):
+            if part.id is not None:
+                if part.id in seen:
+                    raise InvalidRequest(f"parts.{number}.id: another part has it", field=f"parts.{number}.id")
+                seen.add(part.id)
 
     def _content(self, contents: list[dict[str, Any]], detail: dict[str, Any], timeout_ms: int) -> dict[str, Any]:
         """What makes it the same prompt again; see `domain.sameness.content_hash`."""
@@ -171,12 +187,4 @@ class PromptRequest(Body):
 
     def _named(self, contents: Sequence[dict[str, Any]]) -> list[Part]:
         """Give every part its ID: the caller's, or a new one."""
-        named: list[Part] = []
-        seen: set[str] = set()
-        for number, (part, content) in enumerate(zip(self.parts, contents, strict=True)):
-            if part.id is not None:
-                if part.id in seen:
-                    raise InvalidRequest(f"parts.{number}.id: another part has it", field=f"parts.{number}.id")
-                seen.add(part.id)
-            named.append({"id": part.id or new_part_id(), **content})
-        return named
+        return [{"id": part.id or new_part_id(), **content} for part, content in zip(self.parts, contents, strict=True)]

@@ -3,6 +3,7 @@
 from alembic import context
 
 from storage.failpoints import failpoint
+from storage.sql.batches import tables as _tables  # noqa: F401 - adds to the metadata
 from storage.sql.schema import metadata
 
 context.configure(

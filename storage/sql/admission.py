@@ -22,6 +22,7 @@ from domain.errors import (
     SessionBusy,
     SessionNotFound,
 )
+from domain.ids import is_hidden
 from domain.jobs import Job, State
 from domain.messages import Message, Role
 from domain.prompts import Admission, Disposition, Prompt
@@ -30,6 +31,7 @@ from domain.sessions import Session
 from storage.sql import creating as sessions
 from storage.sql import queue, reading
 from storage.sql.backlog import Backlog
+from storage.sql.batches.outcomes import note_ends
 from storage.sql.transactions import Tx
 
 
@@ -90,14 +92,16 @@ def admit(tx: Tx, arrival: Arrival, terms: Terms) -> Admission:
         # Somebody else has just made its session.
 
 
-def admit_together(tx: Tx, arrivals: Sequence[Arrival], terms: Terms, *, alone: bool = False) -> list[Outcome]:
+def admit_together(
+    tx: Tx, arrivals: Sequence[Arrival], terms: Terms, *, alone: bool = False, waits: bool = False
+) -> list[Outcome]:
     """Take prompts, in this order.
 
     Left are those whose session somebody else holds or is just making (nobody is waited for), and those that
     interrupt what is under way, unless `alone`: then there is one, it waits, and is left only if its session is being
-    made by another.
+    made by another. With `waits`, sessions that others hold are waited for, in their order.
     """
-    group = _Group(tx, arrivals, terms, alone=alone)
+    group = _Group(tx, arrivals, terms, alone=alone, waits=waits)
     group.load()
     for place, arrival in enumerate(arrivals):
         try:
@@ -111,13 +115,14 @@ def admit_together(tx: Tx, arrivals: Sequence[Arrival], terms: Terms, *, alone: 
 class _Group:
     """Prompts that are taken in one transaction."""
 
-    def __init__(self, tx: Tx, arrivals: Sequence[Arrival], terms: Terms, *, alone: bool) -> None:
+    def __init__(self, tx: Tx, arrivals: Sequence[Arrival], terms: Terms, *, alone: bool, waits: bool) -> None:
         self._tx = tx
         self._arrivals = arrivals
         self._terms = terms
         self._alone = alone
         #: Whether a session that was not found is not there.
-        self._sees_all = alone or tx.is_sqlite
+        self._sees_all = alone or waits or tx.is_sqlite
+        self._skips = not alone and not waits
         self._queues: dict[Name, _Queue] = {}
         self._repeated: dict[str, Job] = {}
         self._new_jobs: dict[str, int] = {}
@@ -127,7 +132,7 @@ class _Group:
     def load(self) -> None:
         """Lock the sessions, and find what the prompts' keys name in them."""
         names = {arrival.session_name for arrival in self._arrivals}
-        for name, found in queue.lock_sessions(self._tx, names, skip_locked=not self._alone).items():
+        for name, found in queue.lock_sessions(self._tx, names, skip_locked=self._skips).items():
             self._queues[name] = _Queue(found, was_open=found.open_total > 0, urgency=found.urgency)
         keyed = [
             (self._queues[arrival.session_name].session, key)
@@ -251,6 +256,7 @@ class _Group:
         change = lifecycle.cancel_all(of.session, open_jobs, self._now, why=lifecycle.INTERRUPTED)
         queue.save_jobs(self._tx, change.jobs)
         queue.insert_messages(self._tx, change.messages)
+        note_ends(self._tx, change.jobs, change.messages)
         of.session, of.was_open, of.urgency = change.session, change.session.open_total > 0, change.session.urgency
         ended = tuple(each for each in change.jobs if not each.state.is_open)
         return ended, tuple(each for each in change.jobs if each.state is State.RUNNING)
@@ -261,6 +267,8 @@ def retry_job(tx: Tx, tenant: str, job_id: str, *, idempotency_key: str | None, 
     old = queue.find_job(tx, tenant, job_id)
     if old is None:
         raise JobNotFound(job_id)
+    if is_hidden(old.session_id):
+        raise JobNotRetryable(job_id, "a one-off's, whose prompt is not kept")
     found = queue.load_session(tx, tenant, old.session_id, lock=True)
     if found.incarnation != old.incarnation:
         raise SessionNotFound(old.session_id)

@@ -18,6 +18,7 @@ from storage.sql.schema import session
 from storage.sql.transactions import Tx
 
 _insert_if_free = Prepared(sqlite.insert(session).on_conflict_do_nothing(), session.c.keys())
+_insert = Inserts(session)
 _insert_those_free = Inserts(session, otherwise="ON CONFLICT DO NOTHING RETURNING tenant, id")
 
 
@@ -46,6 +47,11 @@ def plant(tx: Tx, tenant: str, creation: Creation, branch: Branch) -> tuple[Sess
         return change.session, True
     there = queue.load_session(tx, tenant, creation.session_id, lock=True)
     return creating.repeat_fork(there, creation), False
+
+
+def insert(tx: Tx, values: Sequence[Session]) -> None:
+    """Insert sessions whose names nobody else can have."""
+    _insert.run(tx, [session_row(value) for value in values])
 
 
 def insert_if_free(tx: Tx, values: Sequence[Session]) -> set[tuple[str, str]]:

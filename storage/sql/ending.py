@@ -14,7 +14,8 @@ from domain.jobs import CancelScope, Job
 from domain.lifecycle import Change
 from domain.sessions import Session
 from storage.base import Cancelling
-from storage.sql import queue
+from storage.sql import one_offs, queue
+from storage.sql.batches.outcomes import note_ends
 from storage.sql.rows import JOB_COLUMNS, job_of
 from storage.sql.schema import job, message, session
 from storage.sql.transactions import Tx
@@ -57,6 +58,7 @@ def apply(tx: Tx, change: Change, now: Millis) -> tuple[Job, ...]:
     change = stop_behind(tx, change, now)
     queue.save_change(tx, change)
     queue.stamp_heads(tx, (change.session,), now)
+    one_offs.settle(tx, change.jobs)
     return tuple(each for each in change.jobs if not each.state.is_open)
 
 
@@ -115,6 +117,7 @@ def delete_session(tx: Tx, tenant: str, session_id: str) -> tuple[Job, ...]:
         if before.state.is_open:
             cancelled.append(after)
     queue.save_jobs(tx, buried)
+    note_ends(tx, cancelled, ())
     key = {"of_tenant": of.tenant, "of_session": of.id}
     tx.execute(_delete_messages, {**key, "of_incarnation": of.incarnation})
     tx.execute(_delete_session, key)

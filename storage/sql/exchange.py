@@ -16,7 +16,8 @@ from domain.jobs import Claimed, Finished, Job
 from domain.messages import Message
 from domain.sessions import PRIORITIES, Session
 from storage.base import Beat, Exchange, Head
-from storage.sql import queue
+from storage.sql import one_offs, queue
+from storage.sql.batches.outcomes import note_ends
 from storage.sql.ending import stop_behind
 from storage.sql.prepared import Prepared
 from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, job_of, message_of
@@ -159,9 +160,13 @@ def _finish(  # noqa: PLR0917 - one step of `exchange`, which owns the lists
         messages += change.messages
         sessions[name] = touched[name] = change.session
     queue.save_jobs(tx, changed.values())
-    queue.insert_messages(tx, messages)
-    queue.save_queues(tx, touched.values())
-    queue.stamp_heads(tx, touched.values(), now)
+    note_ends(tx, changed.values(), messages)
+    gone = {(job.tenant, job.session_id) for job in changed.values() if one_offs.leaves_nothing(job)}
+    queue.insert_messages(tx, [each for each in messages if (each.tenant, each.session_id) not in gone])
+    staying = [of for name, of in touched.items() if name not in gone]
+    queue.save_queues(tx, staying)
+    queue.stamp_heads(tx, staying, now)
+    one_offs.settle(tx, changed.values())
     return sessions
 
 
@@ -197,6 +202,7 @@ def _claim(  # noqa: PLR0917 - one step of `exchange`
                 change = stop_behind(tx, lifecycle.expire(of, head, now), now)
                 queue.save_change(tx, change)
                 queue.stamp_heads(tx, (change.session,), now)
+                one_offs.settle(tx, change.jobs)
                 sessions[head.tenant, head.session_id] = change.session
                 ended += (each for each in change.jobs if not each.state.is_open)
                 again = True

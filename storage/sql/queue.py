@@ -16,6 +16,7 @@ from domain.jobs import Job, State
 from domain.lifecycle import Change
 from domain.messages import Message
 from domain.sessions import Session
+from storage.sql.batches.outcomes import note_ends
 from storage.sql.prepared import Prepared
 from storage.sql.prepared_rows import Inserts, Updates
 from storage.sql.rows import (
@@ -234,6 +235,7 @@ def save_change(tx: Tx, change: Change) -> None:
     save_queues(tx, (change.session,))
     save_jobs(tx, change.jobs)
     insert_messages(tx, change.messages)
+    note_ends(tx, change.jobs, change.messages)
 
 
 def insert_messages(tx: Tx, values: Collection[Message]) -> None:

@@ -18,7 +18,7 @@ from storage.sql import queue
 from storage.sql.prepared import Prepared
 from storage.sql.prepared_rows import as_json
 from storage.sql.rows import JOB_COLUMNS, MESSAGE_COLUMNS, SESSION_COLUMNS, job_of, message_of, session_of
-from storage.sql.schema import OPEN, STAMPED, UNSUCCESSFUL, job, message, session
+from storage.sql.schema import LISTED, OPEN, STAMPED, UNSUCCESSFUL, job, message, session
 from storage.sql.transactions import Tx
 
 _scope = (
@@ -51,7 +51,9 @@ _in_turn = Prepared(
         _scope, message.c.seq == sa.bindparam("seq"), message.c.role == sa.bindparam("role")
     )
 )
-_stamped_heads = sa.select(*JOB_COLUMNS).where(job.c.tenant == sa.bindparam("tenant"), sa.text(STAMPED))
+_stamped_heads = sa.select(*JOB_COLUMNS).where(
+    job.c.tenant == sa.bindparam("tenant"), sa.text(STAMPED), sa.text(LISTED.replace("id", "session_id"))
+)
 
 _OPEN_STATES = {State.QUEUED, State.RUNNING}
 _UNSUCCESSFUL_STATES = {State.CANCELLED, State.EXPIRED, State.FAILED}
@@ -161,7 +163,7 @@ def messages(
 
 def sessions(tx: Tx, tenant: str, query: SessionQuery) -> list[Session]:
     """List sessions. See `Store.sessions`."""
-    statement = sa.select(*SESSION_COLUMNS).where(session.c.tenant == tenant)
+    statement = sa.select(*SESSION_COLUMNS).where(session.c.tenant == tenant, sa.text(LISTED))
     if query.after is not None:
         updated, name = query.after
         statement = statement.where(session.c.updated <= updated, (session.c.updated < updated) | (session.c.id < name))

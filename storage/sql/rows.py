@@ -29,6 +29,7 @@ _JOB_NAMES = tuple(column.name for column in JOB_COLUMNS)
 #: What changes in a job's life; the rest is written once.
 JOB_CHANGING = (
     "state",
+    "priority",
     "ready_at",
     "rank",
     "attempt",

@@ -19,6 +19,9 @@ OPEN = "state IN ('queued', 'running')"
 RUNNING = "state = 'running'"
 UNSUCCESSFUL = "state IN ('cancelled', 'expired', 'failed')"
 STAMPED = "ready_at IS NOT NULL"
+OF_BATCH = "batch_id IS NOT NULL"
+LISTED = "NOT (id >= 'ses_.' AND id < 'ses_/')"
+"""Sessions that are no one-off's: see `domain.ids.is_hidden`."""
 READY = f"{QUEUED} AND {STAMPED}"
 
 session = sa.Table(
@@ -46,7 +49,15 @@ session = sa.Table(
     sa.Column("usage", sa.Text, nullable=False),
     sa.Column("cost", sa.Float, nullable=False),
 )
-sa.Index("session_updated", session.c.tenant, session.c.updated, session.c.id)
+#: Lists of sessions: those of one-offs are in none, however many there are.
+sa.Index(
+    "session_listed",
+    session.c.tenant,
+    session.c.updated,
+    session.c.id,
+    sqlite_where=sa.text(LISTED),
+    postgresql_where=sa.text(LISTED),
+)
 sa.Index(
     "session_children",
     session.c.tenant,
@@ -107,6 +118,8 @@ job = sa.Table(
     sa.Column("expires_at", sa.BigInteger),
     sa.Column("retry_of", sa.Text),
     sa.Column("batch_id", sa.Text),
+    #: Of a batch's job: `domain.batches.lines.LineName`.
+    sa.Column("line", sa.Text),
     sa.Column("ready_at", sa.BigInteger),
     sa.Column("rank", sa.SmallInteger, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
@@ -150,6 +163,9 @@ _partial("job_expiring", f"{QUEUED} AND expires_at IS NOT NULL", job.c.expires_a
 _partial("job_ended", "ended IS NOT NULL", job.c.ended)
 #: Lists of what went wrong, among millions that did not.
 _partial("job_unsuccessful", UNSUCCESSFUL, job.c.tenant, job.c.created, job.c.id)
+#: The open jobs of a batch, and those of its heads that wait for a worker.
+_partial("job_batch", f"{OF_BATCH} AND {OPEN}", job.c.tenant, job.c.batch_id)
+_partial("job_batch_ready", f"{OF_BATCH} AND {READY}", job.c.tenant, job.c.batch_id)
 sa.Index("job_created", job.c.tenant, job.c.created, job.c.id)
 #: Not by incarnation and sequence: SQLite would take it for the open jobs, and walk past all that have ended.
 sa.Index("job_session", job.c.tenant, job.c.session_id, job.c.created, job.c.id)

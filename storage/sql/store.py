@@ -18,6 +18,7 @@ from storage.base import Beat, Branch, Cancelling, Exchange, Head, JobQuery, Rec
 from storage.sql import admission, census, creating, ending, exchange, holders, queue, reading, upkeep
 from storage.sql.admission import Arrival, Terms
 from storage.sql.backlog import Backlog
+from storage.sql.batches.store import SqlBatches
 from storage.sql.gathering import Gathering
 from storage.sql.transactions import RowRefused, Transactions
 from storage.sql.versions import check_revision
@@ -44,6 +45,8 @@ class SqlStore:
         self._gathering = Gathering(transactions, self._terms)
         self._jitter = jitter
         self._patrol = upkeep.Patrol()
+        #: Files and batches, in the same database.
+        self.batches = SqlBatches(transactions, self._terms)
 
     def create_session(self, tenant: str, creation: Creation) -> tuple[Session, bool]:
         """See `Store.create_session`."""

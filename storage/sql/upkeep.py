@@ -9,9 +9,10 @@ import sqlalchemy as sa
 
 from domain import lifecycle
 from domain.clock import Millis
+from domain.ids import is_hidden
 from domain.jobs import Job
 from domain.sessions import Session
-from storage.sql import queue
+from storage.sql import one_offs, queue
 from storage.sql.ending import apply
 from storage.sql.rows import JOB_COLUMNS, job_of
 from storage.sql.schema import OPEN, QUEUED, RUNNING, STAMPED, job, message
@@ -169,6 +170,7 @@ def prune(tx: Tx, *, older_than_ms: Millis, limit: int) -> int:
             for each in old
         ],
     )
+    one_offs.remove(tx, [(each.tenant, each.session_id) for each in old if is_hidden(each.session_id)])
     tx.execute(_delete_job, [{"of_tenant": each.tenant, "of_job": each.id} for each in old])
     return len(old)
 

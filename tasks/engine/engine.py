@@ -10,6 +10,9 @@ from domain.clock import millis
 from domain.settings import Settings
 from executors.registry import Executors
 from storage.base import Store
+from storage.batches import Batches
+from tasks.batches.clerk import Clerk
+from tasks.batches.terms import BatchTerms
 from tasks.engine.duties import Duties
 from tasks.engine.event_loop import EventLoop
 from tasks.engine.exchanging import Exchanger
@@ -45,6 +48,7 @@ class Engine:
         name: str | None = None,
         audiences: dict[str, Audience] | None = None,
         teller: Teller | None = None,
+        batches: Batches | None = None,
         count: Callable[[Commit], None] = _nothing,
         ring: Callable[[], None] = _nothing,
         saturated: Callable[[bool], None] = _nothing,
@@ -60,6 +64,7 @@ class Engine:
             name: the worker's own, which no other has; with it, leases left by an earlier run of it are ended.
             audiences: who is told what has been committed, by name.
             teller: who is told besides what the answers of attempts have grown by; it is the audience `notices`.
+            batches: the files and batches of the store; None: this engine looks after none.
             count: is told each commit at once, in the thread that made it; it must not wait.
             ring: tells the other workers that there may be work for them. It must not wait.
             saturated: is told when all slots have been filled (True) and when one stayed empty (False).
@@ -105,6 +110,18 @@ class Engine:
             committed=self._publish,
             woke=self._on_work,
         )
+        self._clerk: Clerk | None = None
+        if batches is not None:
+            self._clerk = Clerk(
+                batches,
+                store,
+                BatchTerms.of(settings),
+                self.worker,
+                retention_ms=millis(settings.retention * 86_400),
+                ended=lambda jobs: self._publish(Commit(ended=jobs)),
+                woke=self._on_work,
+            )
+        self._looking_after = EngineThread("batches", self._clerk.run, failed) if self._clerk is not None else None
         self._exchanging = EngineThread("exchange", self._exchanger.run, failed)
         self._keeping = EngineThread("leases", self._leases.run, failed)
         self._mending = EngineThread("duties", self._duties.run, failed)
@@ -118,11 +135,15 @@ class Engine:
             self._teller.attach(self._event_loop, self._outlets["notices"].put)
         for thread in (self._exchanging, self._keeping, self._mending):
             thread.start()
+        if self._looking_after is not None:
+            self._looking_after.start()
         log.info("engine_started", extra={"worker": self.worker})
 
     def look(self) -> None:
         """Ask the store for work now: a bell was heard."""
         self._exchanger.look()
+        if self._clerk is not None:
+            self._clerk.wake()
 
     def running(self) -> Sequence[Attempt]:
         """Return the attempts that run now."""
@@ -151,12 +172,15 @@ class Engine:
         self._stopped = True
         self.close()
         self._duties.end()
+        if self._clerk is not None:
+            self._clerk.end()
         self._release()
         self._exchanger.end(RELEASE_S)
         self._exchanging.join(RELEASE_S)
         self._leases.end()
-        for thread in (self._keeping, self._mending):
-            thread.join(RELEASE_S)
+        for thread in (self._keeping, self._mending, self._looking_after):
+            if thread is not None:
+                thread.join(RELEASE_S)
         for outlet in self._outlets.values():
             outlet.stop(OUTLETS_S)
         self._runner.close()

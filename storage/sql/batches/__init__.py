@@ -1,0 +1,1 @@
+"""Files and batches in SQL: see `storage.batches` for what is promised."""
