@@ -29,7 +29,7 @@ OWN = frozenset({"api", "cli", "domain", "executors", "storage", "tasks"})
 CHATTY = frozenset({"celery", "uvicorn"})
 """Others whose ordinary records say what an operator wants to know."""
 
-MOST_PLACES = 8
+MOST_PLACES = 20
 """Lines of code that are told of an exception, the innermost first."""
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}

@@ -85,11 +85,12 @@ SLOTS = Metric("promptq_worker_slots", "gauge", "Prompts that the worker runs at
 SLOTS_USED = Metric("promptq_worker_slots_used", "gauge", "Slots that are taken.")
 DRAINING = Metric("promptq_worker_draining", "gauge", "1 while the worker claims no more and finishes what it has.")
 
-#: Counted by APIs.
+#: Counted by APIs, and by workers that take prompts as Celery tasks.
 ADMITTED = Metric(
     "promptq_prompts_admitted_total",
     "counter",
-    "Prompts taken by this API, by whether they were new or repeats of ones already kept.",
+    "Prompts taken, by whether they were new or repeats of ones already kept (a worker counts the new ones)."
+    " Workers take those that come as Celery tasks.",
     ("kind", "disposition"),
 )
 STREAMS = Metric("promptq_open_streams", "gauge", "Event streams that clients of this API hold open.")
@@ -115,7 +116,7 @@ BUILD = Metric("promptq_build_info", "gauge", "The version that runs.", ("versio
 
 BY_WORKERS = (
     *(ATTEMPTS_STARTED, ATTEMPTS_ENDED, JOBS_ENDED, JOB_WAIT, SLOT_WAIT, RUN, TOKENS, COST, FENCED, RECONCILED),
-    *(SLOTS, SLOTS_USED, DRAINING),
+    *(SLOTS, SLOTS_USED, DRAINING, ADMITTED),
 )
 BY_APIS = (ADMITTED, JOBS_ENDED, STREAMS, JOBS, WAITING, OLDEST_READY, CENSUS_AGE, STORE_UP, WORKERS, BUILD)
 ALL = {metric.name: metric for metric in (*BY_WORKERS, *BY_APIS)}

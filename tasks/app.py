@@ -6,10 +6,12 @@ from celery import Celery
 from kombu import Queue
 
 from domain.settings import Settings
+from tasks.admission import Admissions, Admit
 from tasks.bell_step import BellStep
 from tasks.broker import NO_BROKER, TASK_QUEUE, broker_url, transport_options
 from tasks.engine_step import EngineStep
 from tasks.logs import take_over
+from tasks.settling_step import SettlingStep
 
 TASK_THREADS = 2
 """Threads for ordinary Celery tasks. Prompts do not use them."""
@@ -19,6 +21,8 @@ class PromptqApp(Celery):
     """A Celery app that knows promptq's settings."""
 
     settings: Settings
+    #: In a worker, from its start on: what the task `promptq.admit` works with.
+    admissions: Admissions
 
 
 def make_celery(settings: Settings) -> PromptqApp:
@@ -31,7 +35,8 @@ def make_celery(settings: Settings) -> PromptqApp:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_connection_timeout=3,
-        # Lost messages are made up for by looking at the store; late acknowledgement ends workers when Redis restarts.
+        # Lost bells are made up for by looking at the store; late acknowledgement ends workers when Redis restarts
+        # (`tasks.settling_step` sees to it that it does not where `tasks.admission` needs it).
         task_acks_late=False,
         task_ignore_result=True,
         result_backend=None,
@@ -49,6 +54,7 @@ def make_celery(settings: Settings) -> PromptqApp:
         timezone="UTC",
     )
     take_over(settings)
+    app.register_task(Admit())
     app.steps["worker"].add(EngineStep)
-    app.steps["consumer"].add(BellStep)
+    app.steps["consumer"].update({BellStep, SettlingStep})
     return app

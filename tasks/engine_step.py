@@ -20,6 +20,7 @@ from domain.settings import Settings
 from executors.registry import Executors
 from storage.notices import Notices
 from storage.opening import batches_of, open_stores
+from tasks.admission import Admissions, terms_of
 from tasks.broker import broker_url
 from tasks.doorbell import Doorbell
 from tasks.draining import Draining
@@ -91,7 +92,16 @@ class EngineStep(bootsteps.StartStopStep):
                 shown=self._settings.metrics_port is not None,
             ),
         )
-        wiring.at_end = [showing.close, doorbell.close, notices.close, *([events.close] if events else []), store.close]
+        admissions = Admissions(store, terms_of(self._settings), wiring.engine.admitted)
+        worker.app.admissions = admissions
+        wiring.at_close = admissions.closing.set
+        wiring.at_end = [
+            showing.close,
+            doorbell.close,
+            notices.close,
+            *([events.close] if events else []),
+            store.close,
+        ]
         Inspection(worker, wiring.engine).start()
         Draining(wiring, grace_s=self._settings.grace, changed=showing.now).start()
         self._wiring = worker.promptq = wiring
@@ -102,6 +112,7 @@ class EngineStep(bootsteps.StartStopStep):
     def close(self, _worker: Any) -> None:
         """Claim no more, before anything of the worker is stopped."""
         if self._wiring is not None:
+            self._wiring.at_close()
             self._wiring.engine.close()
 
     def stop(self, worker: Any) -> None:

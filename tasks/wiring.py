@@ -12,6 +12,8 @@ class Wiring:
     """What the steps of one worker share."""
 
     engine: Engine
+    #: Called when the worker begins to end.
+    at_close: Callable[[], None]
     #: What is let go of when the engine has stopped, in this order.
     at_end: Sequence[Callable[[], None]] = ()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from domain.clock import millis
+from domain.prompts import Admission, Disposition
 from domain.settings import Settings
 from executors.registry import Executors
 from storage.base import Store
@@ -144,6 +145,12 @@ class Engine:
         self._exchanger.look()
         if self._clerk is not None:
             self._clerk.wake()
+
+    def admitted(self, admission: Admission) -> None:
+        """Tell of a prompt that was taken in this worker, and look for it."""
+        if admission.disposition is Disposition.ADMITTED:
+            self._publish(Commit(ended=admission.ended, admitted=[admission]))
+            self._on_work()
 
     def running(self) -> Sequence[Attempt]:
         """Return the attempts that run now."""

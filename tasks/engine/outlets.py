@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from domain.events import Event
 from domain.jobs import Job
+from domain.prompts import Admission
 from domain.record import Record
 from storage.failpoints import failpoint
 from tasks.engine.slots import Attempt
@@ -50,6 +51,8 @@ class Commit(Record):
     fenced: int = 0
     #: Of a round of reconcile, whose `ended` and `lost` these are; else None.
     mended: Mended | None = None
+    #: Prompts that were taken here, by the Celery task, and not by an API.
+    admitted: Sequence[Admission] = ()
     #: The attempts that began, and those whose ends were handed in, as their engine holds them.
     began: Sequence[Attempt] = ()
     over: Sequence[Attempt] = ()

@@ -17,6 +17,7 @@ from domain.answers import answer_of
 from domain.errors import SessionNotFound, StoreUnavailable
 from domain.events import Bundle, Event, Stage
 from domain.jobs import Job
+from domain.prompts import Admission
 from domain.shapes import status_shape
 from storage.base import Store
 from storage.notices import truth
@@ -85,6 +86,7 @@ class Teller:
                     bundles.append(events.of_claim(attempt.claimed))
                 self._watch(attempt)
         for commit in commits:
+            bundles += [events.of_admission(each) for each in commit.admitted if _of(each) in watched]
             for attempt, grown in commit.grown:
                 if _name(attempt.job) in watched:
                     bundles.append(_of_growth(attempt, grown))
@@ -191,6 +193,10 @@ def _name(job: Job) -> Name:
     return job.tenant, job.session_id
 
 
+def _of(admission: Admission) -> Name:
+    return admission.session.tenant, admission.session.id
+
+
 def _jobs(commit: Commit) -> list[Job]:
     return [
         *commit.claimed,
@@ -202,11 +208,12 @@ def _jobs(commit: Commit) -> list[Job]:
 
 
 def _tenants(commits: Sequence[Commit], unwatched: dict[tuple[str, str, int], Attempt]) -> set[str]:
-    return {job.tenant for commit in commits for job in _jobs(commit)} | {tenant for tenant, _, _ in unwatched}
+    return {tenant for tenant, _ in _sessions(commits)} | {tenant for tenant, _, _ in unwatched}
 
 
 def _sessions(commits: Sequence[Commit]) -> set[Name]:
-    return {_name(job) for commit in commits for job in _jobs(commit)}
+    admitted = {_of(admission) for commit in commits for admission in commit.admitted}
+    return admitted | {_name(job) for commit in commits for job in _jobs(commit)}
 
 
 def _of_growth(attempt: Attempt, grown: Sequence[Event]) -> Bundle:

@@ -16,6 +16,7 @@ from domain.exposition import Family
 from domain.ids import is_ephemeral
 from domain.jobs import AttemptEnd, Job, Outcome, State
 from domain.metrics import Histogram, Sample
+from domain.prompts import Disposition
 from tasks.engine.outlets import Commit
 from tasks.metrics.recent import Recent
 
@@ -36,6 +37,7 @@ class Tally:
         self._outcomes: Counter[Key] = Counter()
         # Those that are known beforehand begin at nothing: a rate can be computed from the first one on.
         self._states: Counter[Key] = Counter(dict.fromkeys(product(KINDS, TERMINAL), 0))
+        self._admitted = 0
         self._tokens: Counter[Key] = Counter()
         self._cost: dict[Key, float] = {}
         self._run: dict[Key, Histogram] = {}
@@ -60,6 +62,7 @@ class Tally:
                 self._outcomes[kind_of(before), provider_of(before), Outcome.LOST] += 1
                 self._end(after)
             self._fenced += commit.fenced
+            self._admitted += len(commit.admitted)
             self._mend(commit)
 
     def _begin(self, job: Job) -> None:
@@ -111,6 +114,7 @@ class Tally:
             yield Family(metrics.ATTEMPTS_STARTED, _counted(metrics.ATTEMPTS_STARTED, self._started))
             yield Family(metrics.ATTEMPTS_ENDED, _counted(metrics.ATTEMPTS_ENDED, self._outcomes))
             yield Family(metrics.JOBS_ENDED, _counted(metrics.JOBS_ENDED, self._states))
+            yield Family(metrics.ADMITTED, [metrics.ADMITTED.sample(self._admitted, "durable", Disposition.ADMITTED)])
             yield Family(metrics.TOKENS, _counted(metrics.TOKENS, self._tokens))
             yield Family(metrics.COST, [metrics.COST.sample(spent, *key) for key, spent in self._cost.items()])
             yield Family(metrics.RUN, _timed(metrics.RUN, self._run))
