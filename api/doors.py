@@ -90,7 +90,8 @@ def _visitor_with(authorization: str, keyring: Keyring, *, user: str | None = US
                 name, _, given = base64.b64decode(credentials.strip(), validate=True).partition(b":")
             except (binascii.Error, ValueError):
                 return None
-            return keyring.with_key(given) or (keyring.with_password(given) if user in (None, name.decode("latin-1")) else None)
+            may_be_password = user is None or name == user.encode()
+            return keyring.with_key(given) or (keyring.with_password(given) if may_be_password else None)
         case _:
             return None
 
