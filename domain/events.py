@@ -52,6 +52,8 @@ class Bundle(Record):
     events: Sequence[Event]
     directory: str
     workspace_id: str | None = None
+    #: When the session had been changed last, as it is told here.
+    as_of: Millis = 0
     #: The job that it is about, its sequence number, and how far it had got; None: it is about the session.
     job_id: str | None = None
     seq: int = 0
@@ -68,9 +70,8 @@ class Bundle(Record):
     @classmethod
     def of(cls, session: Session, events: Iterable[Event]) -> Bundle:
         """Tell something of a session."""
-        return cls(
-            session.tenant, session.id, session.incarnation, tuple(events), session.directory, session.workspace_id
-        )
+        names = (session.tenant, session.id, session.incarnation)
+        return cls(*names, tuple(events), session.directory, session.workspace_id, session.updated)
 
     def about(self, job: Job, stage: Stage) -> Bundle:
         """Say which job it is about, as it was then."""

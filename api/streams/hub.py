@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from api.streams.clients import Client
 from api.streams.rendering import Kind, Rendered, rendered
 from domain import events
+from domain.clock import Millis
 from domain.errors import StoreUnavailable
 from domain.events import Bundle, Order, Stage
 from domain.jobs import Job
@@ -40,8 +41,8 @@ class Following:
     clients: set[Client] = field(default_factory=set)
     #: The sequence numbers of prompts that were told of, without those up to the session's.
     told: set[int] = field(default_factory=set)
-    #: Whether anything was told since the last look.
-    was_told: bool = False
+    #: When the session had been changed last, as it was told.
+    as_of: Millis = 0
 
 
 class Hub:
@@ -92,7 +93,7 @@ class Hub:
             following = self._followed.get(name)
             if following is None or following.session.incarnation != session.incarnation:
                 self._end_following(name)
-                following = self._followed[name] = Following(session)
+                following = self._followed[name] = Following(session, as_of=session.updated)
             clients = following.clients
         else:
             clients = self._whole.setdefault(client.tenant, set())
@@ -160,7 +161,7 @@ class Hub:
         following = self._followed.get((found.tenant, found.session_id))
         if following is None or following.session.incarnation != found.incarnation:
             return
-        following.was_told = True
+        following.as_of = max(following.as_of, found.as_of)
         if found.seq:
             following.told.add(found.seq)
         for client in following.clients:

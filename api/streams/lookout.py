@@ -120,15 +120,14 @@ class Lookout:
         if session is None:
             self._give(events.of_deletion(before))
             return
-        was_told, following.was_told = following.was_told, False
         for message in messages:
             if before.seq < message.seq and message.role is Role.USER:
                 if message.seq not in following.told:
                     self._give(events.of_prompt(session, message))
                 if message.job_id is not None:
                     self._hub.expect(message.tenant, message.session_id, message.job_id)
-        if session.updated != before.updated and not was_told and session.seq == before.seq:
-            self._give(Bundle.of(session, [events.session_updated(session)]))
+        if session.updated > following.as_of:
+            self._give(events.of_change(session))
         following.session = session
         following.told = {seq for seq in following.told if seq > session.seq}
 

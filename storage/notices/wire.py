@@ -27,6 +27,7 @@ class _Header(msgspec.Struct, array_like=True):
     incarnation: int
     directory: str
     workspace_id: str | None
+    as_of: int
     job_id: str | None
     seq: int
     attempt: int
@@ -49,6 +50,7 @@ class Heard(Record):
     incarnation: int
     directory: str
     workspace_id: str | None
+    as_of: int
     job_id: str | None
     seq: int
     attempt: int
@@ -123,6 +125,7 @@ def _header_of(bundle: Bundle, left_out: dict[int, tuple[str, str]]) -> _Header:
         bundle.incarnation,
         bundle.directory,
         bundle.workspace_id,
+        bundle.as_of,
         bundle.job_id,
         bundle.seq,
         bundle.attempt,
@@ -140,6 +143,7 @@ def _heard(tenant: str, header: _Header, place: str, lines: Iterable[bytes]) -> 
         header.incarnation,
         header.directory,
         header.workspace_id,
+        header.as_of,
         header.job_id,
         header.seq,
         header.attempt,

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from api.streams import hub, lookout, watching
+from api.streams import descriptors, hub, lookout, watching
 from executors.base import Event, Request, TextDelta
 from storage.notices import wire
 from tests.api.conftest import a_prompt
@@ -264,3 +265,13 @@ def test_deltas_of_an_attempt_that_is_over_are_not_told(house: House) -> None:
     follower.sees("session.idle")
     gate.open()
     eventually(lambda: assembled(follower.events) == house.messages())
+
+
+def test_a_process_may_have_as_many_clients_as_the_system_allows() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 1_000), hard))
+        descriptors.allow_many()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 1_000 or hard == 1_000
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
