@@ -1,22 +1,29 @@
 """`promptq key new`: a key that is seen once, and a file that is whole at every moment."""
 
+import contextlib
 import stat
 import tomllib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from cli.exits import CommandError
 from cli.key_file import append
 from domain.configuration import block_of, parse
 from domain.keys import Keyring, make_key
+from domain.settings import Settings
+from storage.sql.migrate import upgrade
 from tests.support.answering_server import AnsweringServer
 from tests.support.cli_runs import Promptq
-from tests.support.keys import tenant_of
+from tests.support.commands import Command, clean_environment
+from tests.support.keys import bearer, tenant_of
+from tests.support.waiting import eventually
 
 FAILED, USAGE = 1, 2
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -117,6 +124,32 @@ def test_a_key_from_the_environment_opens_a_server(
         monkeypatch.delenv("PROMPTQ_KEY")
         monkeypatch.setenv("PROMPTQ_PASSWORD", keys["alice"])
         assert promptq.does("session", "list").startswith("ses_cave")
+
+
+def test_an_api_that_is_started_beside_the_file_asks_for_its_keys(
+    promptq: Promptq, tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    key = promptq("key", "new", "alice", "--config", "promptq.toml").out.strip()
+    upgrade(Settings(data_dir=tmp_path / "data"))
+    url = f"http://127.0.0.1:{free_port()}"
+    environment = {**clean_environment(DATA_DIR=str(tmp_path / "data")), "PYTHONPATH": str(ROOT)}
+    arguments = ("-m", "cli.main", "api", "--port", url.rpartition(":")[2])
+    with (
+        Command(*arguments, output=tmp_path / "output", environment=environment),
+        httpx2.Client(base_url=url) as client,
+    ):
+
+        def refused() -> bool:
+            with contextlib.suppress(httpx2.TransportError):
+                return client.get("/session").status_code == 401
+            return False
+
+        eventually(refused, 30)
+        assert client.get("/session", headers=bearer(key)).json() == []
+        monkeypatch.setenv("PROMPTQ_URL", url)
+        monkeypatch.setenv("PROMPTQ_KEY", key)
+        assert promptq.does("prompt", "ses_a", "hello", "--no-wait").startswith("job_")
 
 
 @pytest.mark.parametrize("key", ["two words", "schlüssel", "a\x01b"])

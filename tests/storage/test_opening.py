@@ -1,6 +1,7 @@
 """What is said about a database when it is opened."""
 
 import sqlite3
+import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -60,3 +61,4 @@ def test_a_database_that_is_not_there_is_refused_and_not_made(tmp_path: Path) ->
     upgrade(settings)
     store.ready()
     store.close()
+    assert stat.S_IMODE(settings.data_dir.stat().st_mode) == 0o700
