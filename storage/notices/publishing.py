@@ -159,18 +159,30 @@ class Notices:
         for job in jobs:
             notices.setdefault(job.tenant, []).append((job.id, job.session_id, job.state))
         failpoint("notices.before_publish")
-        names = self._names
+        lines = [(bundle, encode(bundle)) for bundle in bundles]
         with self._client.pipeline(transaction=False) as pipeline:
-            for bundle in bundles:
-                data, channel = encode(bundle), names.events(bundle.tenant)
-                if bundle.is_kept:
-                    keys = names.history(bundle.tenant, bundle.session_id, bundle.incarnation)
-                    pipeline.eval(KEEP, len(keys), *keys, channel, data, MOST_KEPT, KEPT_MS)
-                else:
-                    pipeline.publish(channel, b"\n" + data)
+            for bundle, data in lines:
+                self._add(pipeline, bundle, data)
             for tenant, listed in notices.items():
-                pipeline.publish(names.notices(tenant), json.dumps(listed, separators=(",", ":")))
-            pipeline.execute()
+                pipeline.publish(self._names.notices(tenant), json.dumps(listed, separators=(",", ":")))
+            answers = pipeline.execute(raise_on_error=False)
+            # A Redis that is full keeps nothing more, but carries what is only passed on.
+            for number, (bundle, data) in enumerate(lines):
+                if bundle.is_kept and isinstance(answers[number], redis.ResponseError):
+                    self._add(pipeline, bundle.evolve(is_kept=False), data)
+                    answers[number] = None
+            answers += pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+
+    def _add(self, pipeline: Any, bundle: Bundle, data: bytes) -> None:
+        names, channel = self._names, self._names.events(bundle.tenant)
+        if bundle.is_kept:
+            keys = names.history(bundle.tenant, bundle.session_id, bundle.incarnation)
+            pipeline.eval(KEEP, len(keys), *keys, channel, data, MOST_KEPT, KEPT_MS)
+        else:
+            pipeline.publish(channel, b"\n" + data)
 
     def _failed(self, error: Exception) -> None:
         with self._lock:

@@ -191,6 +191,19 @@ def test_a_client_that_does_not_read_is_cut_off_and_the_others_are_not(
     eventually(lambda: reads.of("session.updated")[-1]["info"]["title"] == "the last")
 
 
+def test_a_redis_that_is_full_still_passes_events_on(house: House, valkey: ValkeyServer) -> None:
+    follower = house.follow(STREAM)
+    with redis.Redis.from_url(valkey.url) as client:
+        client.config_set("maxmemory", "1")
+        try:
+            house.engine()
+            house.prompt("hello")
+            follower.ends_with("session.updated", after="session.idle")
+            assert assembled(follower.events) == house.messages()
+        finally:
+            client.config_set("maxmemory", "0")
+
+
 def test_clients_that_leave_leave_nothing_behind(house: House) -> None:
     means = house.served.app.state.means
     followers = [house.follow(path) for path in (STREAM, "/event", "/global/event") for _ in range(3)]
