@@ -12,7 +12,7 @@ from api.streams.watching import Watch
 from domain import events
 from domain.events import Order, Stage
 from domain.ids import session_tag
-from domain.jobs import State
+from domain.jobs import Job, State
 from domain.sessions import Session
 from storage.base import JobQuery, Store
 from storage.notices import truth
@@ -21,6 +21,11 @@ from storage.notices.wire import Heard
 
 MOST_OPEN = 1_000
 """Open jobs of a session that are looked after from the beginning, the latest."""
+
+MOST_ENDED = 200
+"""Ended jobs of a session that are looked for in what was kept, the latest."""
+
+_ENDED_STATES = tuple(state for state in State if not state.is_open)
 
 
 class Joining:
@@ -70,9 +75,24 @@ class Joining:
         return leave
 
     async def _missed(self, session: Session, seen: Seen) -> Sequence[Heard] | None:
+        """Return what was told since, what was seen first; None if that is not kept, or not all of it was told."""
         if seen.tag != session_tag(session.id, session.incarnation):
             return None
-        return await self._watch.since(session, seen.place)
+        found = await self._watch.since(session, seen.place)
+        return found if found and await self._has_all(session, found) else None
+
+    async def _has_all(self, session: Session, kept: Sequence[Heard]) -> bool:
+        """Tell whether what was kept has every end since the first of it.
+
+        Ends are committed also while nobody can tell of them: Redis is away, or a worker is lost in between. Those who
+        are connected then are told from the store; nothing of it is kept for those who are not.
+        """
+        told = {each.job_id for each in kept if each.stage is Stage.ENDED}
+        query = JobQuery(limit=MOST_ENDED, states=_ENDED_STATES, session_id=session.id)
+        ended = await asyncio.to_thread(self._store.jobs, session.tenant, query)
+        return all(
+            job.id in told for job in ended if job.incarnation == session.incarnation and _is_since(job, kept[0])
+        )
 
     async def _replay(self, client: Client, bundles: Sequence[Heard], number: int | None) -> str:
         """Send what was kept; of the first bundle only what comes after the event with this number (None: nothing).
@@ -99,6 +119,17 @@ class Joining:
             for job in await asyncio.to_thread(self._store.jobs, session.tenant, query):
                 if job.incarnation == session.incarnation:
                     self._hub.expect(job.tenant, job.session_id, job.id)
+
+
+def _is_since(ended: Job, seen: Heard) -> bool:
+    """Tell whether a job ended after what a client saw last. Jobs of a session end in order, but for cancelled ones."""
+    match seen.stage:
+        case Stage.BEGUN | Stage.GROWN | Stage.LEFT:
+            return ended.seq >= seen.seq
+        case Stage.ENDED:
+            return ended.seq > seen.seq
+        case _:
+            return (ended.ended or 0) > seen.as_of
 
 
 def _latest_attempt(kept: Sequence[Heard]) -> Sequence[Heard]:

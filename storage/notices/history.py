@@ -17,7 +17,7 @@ from domain.record import Record
 from domain.sessions import Session
 from storage.notices.names import Names
 from storage.notices.publishing import KEPT_MS
-from storage.notices.wire import Heard, decode, heard
+from storage.notices.wire import Heard, decode, encode
 
 PAGE = 200
 """Bundles that are read at once."""
@@ -25,7 +25,7 @@ PAGE = 200
 OPEN = """
 -- Makes a session's history, if the session is there and has none, and returns the place of its latest bundle.
 -- KEYS: the history; of an ephemeral session also a key that lives as long as the session does.
--- ARGV: how long to keep it (ms; unless the second key says it).
+-- ARGV: how long to keep it (ms; unless the second key says it), and a bundle that tells nothing, to begin with.
 local left = tonumber(ARGV[1])
 if KEYS[2] then
   left = redis.call('PTTL', KEYS[2])
@@ -34,7 +34,7 @@ if left <= 0 then
   return ''
 end
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
-local place = last[1] and last[1][1] or redis.call('XADD', KEYS[1], '*', 'b', '')
+local place = last[1] and last[1][1] or redis.call('XADD', KEYS[1], '*', 'b', ARGV[2])
 redis.call('PEXPIRE', KEYS[1], left)
 return place
 """
@@ -79,7 +79,7 @@ class Histories:
     async def open(self, session: Session) -> str:
         """Begin a session's history, if it has none. Returns the place of the latest bundle, or nothing."""
         keys = self._keys(session)
-        place: bytes = await self._client.eval(OPEN, len(keys), *keys, KEPT_MS)
+        place: bytes = await self._client.eval(OPEN, len(keys), *keys, KEPT_MS, encode(Bundle.of(session, ())))
         return place.decode()
 
     async def since(self, session: Session, place: str) -> Sequence[Heard] | None:
@@ -96,15 +96,10 @@ class Histories:
         found: list[Heard] = []
         while True:
             entries = await self._client.xrange(key, first, "+", count=PAGE)
-            found += (_bundle(session, place.decode(), fields[b"b"]) for place, fields in entries)
+            found += (decode(session.tenant, fields[b"b"], place.decode()) for place, fields in entries)
             if len(entries) < PAGE:
                 return found
             first = f"({entries[-1][0].decode()}"
 
     def _keys(self, session: Session) -> list[str]:
         return self._names.history(session.tenant, session.id, session.incarnation)
-
-
-def _bundle(session: Session, place: str, data: bytes) -> Heard:
-    """Read an entry; the first of a history that nothing was told in is empty."""
-    return decode(session.tenant, data, place) if data else heard(Bundle.of(session, ())).evolve(place=place)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from api.streams import descriptors, hub, lookout, watching
+from api.streams import descriptors, hub, lookout, routes, watching
 from executors.base import Event, Request, TextDelta
 from storage.notices import wire
 from tests.api.conftest import a_prompt
@@ -52,6 +52,25 @@ def test_an_end_that_nobody_published_is_told_to_all_who_watch(house: House) -> 
         follower.ends_with("session.updated", after="session.idle")
         assert assembled(follower.events) == house.messages()
         assert follower.types.count("session.idle") == 1
+
+
+@pytest.mark.parametrize("seen", ["server.connected", "session.status", "session.idle"])
+def test_what_nobody_published_while_a_client_was_away_is_a_gap_and_then_the_session_as_it_is(
+    house: House, seen: str
+) -> None:
+    follower = house.follow(STREAM)
+    engine = house.engine()
+    house.prompt("published")
+    follower.ends_with("session.updated", after="session.idle")
+    follower.close()
+    engine.stop()
+    admit(house.store, "ses_a", "not published")
+    Worker(house.store).run()
+    last = follower.names[follower.types.index(seen)]
+    again = house.follow(STREAM, **{routes.LAST_EVENT: last})
+    again.sees("session.idle")
+    assert again.types[:2] == ["server.connected", "gap"]
+    assert assembled(again.events) == house.messages()
 
 
 def test_what_another_process_committed_and_nobody_published_is_told_to_who_follows(house: House) -> None:
