@@ -8,7 +8,7 @@ from pathlib import Path
 from domain.clock import system_clock
 from tests.crash.executor import text_of
 from tests.faults.connection import Connection
-from tests.faults.prompts import Asked, Kind
+from tests.faults.prompts import Asked, Kind, asked
 from tests.support.history import Submission
 from tests.support.history_files import Records
 
@@ -31,6 +31,8 @@ class Load:
     deadly: float
     #: Prompts a second of one caller that does not wait, about.
     rate: float
+    #: How many charged attempts a good prompt may have.
+    good_limit: int
     enough: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -49,6 +51,10 @@ class Caller:
     @property
     def is_enough(self) -> bool:
         return self.load.enough.is_set()
+
+    def asked(self, session: str, number: int, **more: object) -> Asked:
+        """The prompt with this number of a session, as this load has them."""
+        return asked(session, number, self.load.seed, deadly=self.load.deadly, good_limit=self.load.good_limit, **more)
 
     def rest(self) -> None:
         """Pause between two prompts."""

@@ -2,9 +2,10 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.faults.caller import Caller, Load
-from tests.faults.prompts import Asked, asked
+from tests.faults.prompts import DEADLY, Asked, Kind
 
 #: Prompts of one session: enough to make a history, few enough that showing it costs little.
 LONG = 20
@@ -20,18 +21,22 @@ def rivals(load: Load, name: str, rival: int) -> None:
     number = 0
     while not caller.is_enough:
         session = f"ses_{load.round}_{name}x{number // LONG}"
-        caller.until_kept(asked(session, number % LONG, load.seed, deadly=load.deadly))
+        caller.until_kept(caller.asked(session, number % LONG))
         caller.rest()
         number += 1
 
 
 def singles(load: Load, name: str) -> None:
-    """Submit prompts to a session each, or to one of a few."""
+    """Submit prompts to a session each, or to one of a few. The first prompts are one of each kind."""
     caller = Caller(load, name)
+    kinds = [kind for kind in Kind if load.deadly or kind not in DEADLY]
     number = 0
     while not caller.is_enough:
         place = f"x{number}" if caller.chance.random() < 0.7 else f"y{number // 50}_{caller.chance.randrange(4)}"
-        caller.until_kept(asked(f"ses_{load.round}_{name}{place}", number, load.seed, deadly=load.deadly))
+        wanted = caller.asked(f"ses_{load.round}_{name}{place}", number)
+        if load.number == 0 and name == "s00" and number < len(kinds):
+            wanted = replace(wanted, kind=kinds[number], waits=False)
+        caller.until_kept(wanted)
         caller.rest()
         number += 1
 
@@ -43,6 +48,7 @@ class Burst:
         self._load = load
         self._name = name
         self._number = 0
+        self._caller = Caller(load, name)
         self._waiting: list[Asked] = []
         self._lock = threading.Lock()
         self._together = threading.Barrier(BEARERS, action=self._gather)
@@ -54,10 +60,10 @@ class Burst:
         """Make the next burst, in the thread that came last."""
         if self._load.enough.wait(0.5):
             return
-        load, number = self._load, self._number
+        number = self._number
         self._number += 1
-        sessions = [f"ses_{load.round}_{self._name}x{number}_{place}" for place in range(3)]
-        made = [asked(sessions[place % 3], place, load.seed, deadly=load.deadly, waits=False) for place in range(BURST)]
+        sessions = [f"ses_{self._load.round}_{self._name}x{number}_{place}" for place in range(3)]
+        made = [self._caller.asked(sessions[place % 3], place, waits=False) for place in range(BURST)]
         self._waiting = [*made, *made[::4]]
 
     def _bear(self, name: str) -> None:

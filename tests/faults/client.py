@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.faults.caller import Load
 from tests.faults.callers import Burst, rivals, singles
+from tests.faults.followers import followers
 from tests.faults.passers import passers
 
 
@@ -17,8 +18,9 @@ def threads_of(load: Load) -> list[threading.Thread]:
         for pair in range(2)
         for rival in range(2)
     ]
-    made += [threading.Thread(target=singles, args=(load, f"s{load.number}{each}")) for each in range(3)]
+    made += [threading.Thread(target=singles, args=(load, f"s{load.number}{each}")) for each in range(2)]
     made += [threading.Thread(target=passers, args=(load, f"e{load.number}{each}")) for each in range(3)]
+    made += [threading.Thread(target=followers, args=(load, f"f{load.number}{each}")) for each in range(3)]
     made += Burst(load, f"b{load.number}").threads
     return made
 
@@ -26,7 +28,7 @@ def threads_of(load: Load) -> list[threading.Thread]:
 def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     kinds = {"url": str, "round": str, "seed": int, "number": int, "directory": Path}
-    for name, kind in {**kinds, "marker": str, "deadly": float, "rate": float}.items():
+    for name, kind in {**kinds, "marker": str, "deadly": float, "rate": float, "good_limit": int}.items():
         parser.add_argument(f"--{name}", type=kind, required=True)
     return parser.parse_args(arguments)
 

@@ -62,7 +62,8 @@ class Figures:
         ]
         if self.database == "postgres":
             lines.append(f"  deadlocks undone   {self.deadlocks}")
-        return "\n".join([*lines, f"  violations         {len(self.violations)}"])
+        broken = Counter(violation.invariant for violation in self.violations)
+        return "\n".join([*lines, f"  violations         {len(self.violations)} ({_counts(broken)})"])
 
 
 def _counts(counted: Counter[str]) -> str:

@@ -1,15 +1,19 @@
 """Callers of ephemeral sessions: they see each prompt to its end, and read what their session holds before it goes."""
 
+from dataclasses import replace
 from typing import Any
 
 from domain.clock import millis, system_clock
 from tests.crash.executor import text_of
 from tests.faults.caller import Caller, Load
-from tests.faults.prompts import Asked, asked
+from tests.faults.prompts import Asked
 from tests.support.history import Answer, Attempt, Job, Prompt, Sighting, Submission
 
 #: Longer than any outage of a run that is not Redis's own, shorter than a round.
 TTL_S = 10
+
+#: The last prompt of some sessions waits for longer than that: a session stays while it has work.
+LATER_S = TTL_S + 4
 
 LOOK_S = 1
 
@@ -21,8 +25,10 @@ def passers(load: Load, name: str) -> None:
     while not caller.is_enough:
         session = f"ses_tmp_{load.round}_{name}x{number}"
         count = caller.chance.randint(1, 4)
-        more: dict[str, object] = {"marker": load.marker, "ttl_s": TTL_S, "waits": False, "deadly": load.deadly}
-        prompts = [asked(session, place, load.seed, **more) for place in range(count)]
+        more: dict[str, object] = {"marker": load.marker, "ttl_s": TTL_S, "waits": False}
+        prompts = [caller.asked(session, place, **more) for place in range(count)]
+        if caller.chance.random() < 0.15:
+            prompts[-1] = replace(prompts[-1], not_before=system_clock() + millis(LATER_S))
         done = {wanted.key: (wanted, caller.until_kept(wanted)) for wanted in prompts}
         states = [see_to_end(caller, wanted, kept) for wanted, kept in done.values()]
         if "gone" not in states:

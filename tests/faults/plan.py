@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tests.faults import deeds
 from tests.faults.deeds import Deed
+from tests.faults.prompts import GOOD_LIMIT
 
 LANES = ("workers", "servers")
 
@@ -25,6 +26,8 @@ class Plan:
     rate: float = 6.0
     #: How often prompts come that take whole workers along, beside the usual.
     deadly: float = 0.15
+    #: How many charged attempts a good prompt may have: where nothing but poison ends workers, the usual number.
+    good_limit: int = GOOD_LIMIT
     lease_s: float = 2.0
 
     @property
@@ -54,13 +57,31 @@ def short(database: str) -> list[Plan]:
     gentle = tuple(deed for deed in of(database) if deed.is_gentle)
     return [
         Plan(30, gentle, once=True, deadly=0),
+        poisoned(15),
         Plan(150, tuple(deed for deed in of(database) if not deed.is_gentle), once=True),
     ]
 
 
-def long(database: str, minutes: float, *, only: Collection[str] = (), round_s: float = 75) -> Iterator[Plan]:
-    """Rounds of everything, by chance, for so long."""
+def poisoned(seconds: float) -> Plan:
+    """Poison among good prompts, and nothing else: none of those may fail for it, though they have few attempts."""
+    return Plan(seconds, (), once=False, deadly=2, good_limit=3)
+
+
+def long(
+    database: str,
+    minutes: float,
+    *,
+    only: Collection[str] = (),
+    round_s: float = 75,
+    deadly: float = 0.15,
+    good_limit: int = GOOD_LIMIT,
+) -> Iterator[Plan]:
+    """Rounds of everything (or only some), by chance, for so long."""
     left = minutes * 60
+    if not only and left > 2 * round_s:
+        yield poisoned(round_s)
+        left -= round_s
     while left > 0:
-        yield Plan(min(left, round_s), of(database, only), once=False)
+        seconds = min(left, round_s)
+        yield Plan(seconds, of(database, only), once=False, deadly=deadly, good_limit=good_limit)
         left -= round_s

@@ -58,13 +58,13 @@ _USUAL = {
     Kind.ENDLESS: 4,
     Kind.FICKLE: 10,
 }
-#: What takes whole workers along, with which the run's plan may do without.
-_DEADLY = {Kind.MEMORY: 1, Kind.KILLING: 3, Kind.BLOCKING: 1}
+#: What takes whole workers along: a run may do without.
+DEADLY = {Kind.MEMORY: 1, Kind.KILLING: 3, Kind.BLOCKING: 1}
 
 
 def pick(chance: random.Random, *, deadly: float) -> Kind:
     """Pick a kind; those that take workers along come `deadly` times as often as usual."""
-    rates = {**_USUAL, **{kind: rate * deadly for kind, rate in _DEADLY.items()}}
+    rates = {**_USUAL, **{kind: rate * deadly for kind, rate in DEADLY.items()}}
     kinds = list(rates)
     return chance.choices([*kinds, Kind.PLAIN], [*rates.values(), 1_000 - sum(rates.values())])[0]
 
@@ -89,6 +89,10 @@ class Asked:
     marker: str = ""
     ttl_s: int | None = None
     priority: int = 5
+    #: How many charged attempts it may have, if it is neither poison nor in trouble with its provider.
+    good_limit: int = GOOD_LIMIT
+    #: Epoch milliseconds.
+    not_before: int | None = None
 
     @property
     def text(self) -> str:
@@ -96,7 +100,9 @@ class Asked:
 
     @property
     def limit(self) -> int:
-        return POISON_LIMIT if self.kind in POISON else GOOD_LIMIT
+        if self.kind in POISON:
+            return POISON_LIMIT
+        return self.good_limit if self.kind in {Kind.PLAIN, Kind.SLOW} else GOOD_LIMIT
 
     def request(self) -> tuple[str, dict[str, object], dict[str, str]]:
         """Its path, body and headers."""
@@ -107,6 +113,8 @@ class Asked:
             body["timeout"] = TIMEOUT_S
         if self.ttl_s is not None:
             body["ttl"] = self.ttl_s
+        if self.not_before is not None:
+            body["notBefore"] = self.not_before
         path = f"/session/{self.session}/{'message' if self.waits else 'prompt_async'}"
         if self.by_message_id:
             return path, {**body, "messageID": self.key}, {}

@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,9 @@ AHEAD_S = 25.0
 
 #: How long clients may take to get their last prompts through, after that.
 CLIENTS_S = 60.0
+
+#: Violations of one invariant that are told with their evidence; they are counted all.
+MOST_TOLD = 5
 
 Say = Callable[[str], None]
 
@@ -95,8 +99,11 @@ class Storm:
             self._say(
                 f"  round {number}: {len(history.jobs)} prompts, {len(history.faults)} faults, {len(found)} violations"
             )
-            for violation in found[:20]:
-                self._say(f"  {violation}")
+            told: Counter[str] = Counter()
+            for violation in found:
+                told[violation.invariant] += 1
+                if told[violation.invariant] <= MOST_TOLD:
+                    self._say(f"  {violation}")
             if found and until_broken:
                 break
             if not found:
@@ -158,6 +165,8 @@ class Storm:
         over = time.monotonic() + plan.seconds
         for thread in lanes:
             thread.join(max(0.0, over - time.monotonic()))
+        if not plan.once:
+            scene.enough.wait(max(0.0, over - time.monotonic()))
         scene.enough.set()
         for thread in lanes:
             thread.join()
@@ -175,6 +184,7 @@ class Storm:
             "marker": self.marker,
             "deadly": plan.deadly,
             "rate": plan.rate,
+            "good_limit": plan.good_limit,
         }
         words = [f"--{key}={value}" for key, value in arguments.items()]
         output = self.directory / name / f"clients-{number}.log"
