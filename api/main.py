@@ -16,6 +16,7 @@ from api import document, errors, health, jobs, logs, prompts, sessions
 from api.doors import BodyLimit, Doors
 from api.means import Bell, Means
 from api.opencode import absent, empty, models, place
+from api.opencode.courtesy import Courtesy
 from api.opencode.newer import prompts as newer_prompts
 from api.opencode.newer import sessions as newer_sessions
 from api.opencode.newer import streams as newer_streams
@@ -99,6 +100,7 @@ def create_app(
         anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
         async with _means(settings, terms, store, bell) as means:
             app.state.means = means
+            app.state.courtesy = Courtesy()
             yield
 
     app = FastAPI(

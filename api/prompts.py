@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.calls import LARGE, Call, LeanRoute, Location, idempotency_key, location_of, raw_body
 from api.document import ADMITTED, body, prompt_parameters
+from api.opencode.courtesy import courtesy_of
 from api.replies import reply
 from api.waiters import ClientGoneError, unless_gone
 from domain.answers import answer_of
@@ -36,11 +37,14 @@ async def prompt_async(request: Request) -> Response:
 async def prompt(request: Request) -> Response:
     """Keep a prompt, and wait for its answer. Who hangs up cancels nothing."""
     call = Call(request)
+    courtesy = courtesy_of(request)
+    await courtesy.before(call)
     admission = await _admit(call)
     if admission.message.job_id is None:
         return reply(message_shape(admission.message), headers=_headers(admission))
     try:
         answer = await unless_gone(request, _answer(call, admission))
+        await courtesy.after(call)
     except ClientGoneError:
         return Response(status_code=204)  # nobody reads it
     return reply(message_shape(answer), headers=_headers(admission))

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.calls import Call, LeanRoute, location_of
 from api.document import stream_parameters
+from api.opencode.courtesy import courtesy_of
 from api.streams.clients import Client, EventStream
 from api.streams.rendering import Kind
 from domain.errors import InvalidRequest
@@ -56,7 +57,7 @@ async def _stream_of_all(request: Request, kind: Kind) -> Response:
     location_of(request)
     call = Call(request)
     client = Client(call.tenant, kind)
-    return EventStream(client, await call.means.joining.whole(client))
+    return EventStream(client, await courtesy_of(request).stream(call, call.means.joining.whole(client)))
 
 
 def _seen(request: Request) -> Seen | None:
