@@ -5,6 +5,7 @@ A child writes into its file itself, so it never waits for the supervisor and lo
 
 import os
 import re
+import shutil
 from pathlib import Path
 from typing import IO
 
@@ -19,6 +20,9 @@ _LEVEL_WITHIN = 120
 
 #: Longest part of a log that is read at once, in bytes.
 _CHUNK = 256 * 1024
+
+#: A log that has grown larger while its child runs is put aside, in bytes.
+LARGEST = 64 * 1024 * 1024
 
 
 class Log:
@@ -36,9 +40,29 @@ class Log:
             self.path.replace(self.path.with_name(f"{self.path.name}.1"))
         self._position, self._rest = 0, b""
 
+    def keep_small(self) -> None:
+        """Put a log that has become too large aside, as `NAME.log.1`; the child goes on writing into an empty one.
+
+        What it writes in the moment between the copy and the cut is lost.
+        """
+        size = self._size()
+        if size < max(self._position, self._life_began):  # somebody else has cut it
+            self._begin_anew()
+        if size > LARGEST:
+            shutil.copyfile(self.path, self.path.with_name(f"{self.path.name}.1"))
+            self.path.with_name(f"{self.path.name}.1").chmod(0o600)
+            os.truncate(self.path, 0)
+            self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self._position, self._rest, self._life_began = 0, b"", 0
+
+    def _size(self) -> int:
+        return self.path.stat().st_size if self.path.exists() else 0
+
     def open(self) -> IO[bytes]:
         """The file, to be given to a child as its output: a new life begins in it."""
-        self._life_began = self.path.stat().st_size if self.path.exists() else 0
+        self._life_began = self._size()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         return os.fdopen(descriptor, "ab", buffering=0)
 

@@ -156,6 +156,7 @@ class Supervisor:
             death = child.look()
             if serious := [line for line in child.log.new_lines() if is_serious(line)]:
                 self._voice.serious(child, serious)
+            child.log.keep_small()
             if death is not None:
                 self._voice.died(child, death)
             if child.is_ready and not was_ready:

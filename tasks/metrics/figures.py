@@ -37,11 +37,12 @@ class Figures:
         self._is_draining = is_draining
         self._shown = shown
         self._began = time.monotonic()
+        self._has_ended = False
 
     def families(self) -> Iterator[Family]:
         """Return all figures."""
         yield from self._tally.families()
-        yield Family(metrics.SLOTS, [metrics.SLOTS.sample(self._slots)])
+        yield Family(metrics.SLOTS, [metrics.SLOTS.sample(0 if self._has_ended else self._slots)])
         yield Family(metrics.SLOTS_USED, [metrics.SLOTS_USED.sample(self._engine.used())])
         yield Family(metrics.DRAINING, [metrics.DRAINING.sample(int(self._is_draining()))])
         yield Family(metrics.BUILD, [metrics.BUILD.sample(1, VERSION)])
@@ -49,6 +50,7 @@ class Figures:
 
     def report(self, *, ended: bool = False) -> Report:
         """Say how the worker is."""
+        self._has_ended = ended
         families = [] if self._shown else [_wire(family) for family in self.families() if family.samples]
         return Report(
             name=self._name,

@@ -3,13 +3,16 @@
 import json
 import os
 import signal
+import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx2
 import pytest
 
 from cli import running
+from cli.supervisor.logs import Log
 from tests.support.commands import Command, clean_environment
 
 pytestmark = pytest.mark.xdist_group("up")
@@ -50,3 +53,38 @@ def test_in_json_every_line_of_every_process_is_an_object_without_content(tmp_pa
     for record in [*spoken, *worker, *objects(written["api"])]:
         assert list(record)[:4] == ["time", "level", "logger", "event"]
     assert SECRET not in "".join(written.values()) + up.output
+
+
+@pytest.fixture
+def written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Log, IO[bytes]]]:
+    """A log that may be a hundred bytes long, and what its child writes into."""
+    monkeypatch.setattr("cli.supervisor.logs.LARGEST", 100)
+    log = Log(tmp_path / "worker.log")
+    with log.open() as output:
+        yield log, output
+
+
+def test_a_log_that_has_grown_too_large_is_put_aside_while_its_child_goes_on(
+    written: tuple[Log, IO[bytes]],
+) -> None:
+    log, output = written
+    output.write(b"error one\n" * 11)
+    assert len(log.new_lines()) == 11
+    log.keep_small()
+    output.write(b"error two\n")
+    assert log.new_lines() == ["error two"]
+    assert log.last_lines(5) == ["error two"]
+    aside = log.path.with_name("worker.log.1")
+    assert aside.read_bytes() == b"error one\n" * 11
+    assert stat.S_IMODE(aside.stat().st_mode) == 0o600
+    assert log.path.read_bytes() == b"error two\n"
+
+
+def test_a_log_that_somebody_else_rotates_is_read_on(written: tuple[Log, IO[bytes]]) -> None:
+    log, output = written
+    output.write(b"error one\n" * 3)
+    log.new_lines()
+    os.truncate(log.path, 0)  # as logrotate's copytruncate
+    log.keep_small()
+    output.write(b"error two\n")
+    assert log.new_lines() == ["error two"]
