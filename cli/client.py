@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from cli.called import typed
 from cli.environment import USER
 from cli.exits import Invalid, Missing, PasswordRefused, Refused, ServerUnreachable, Unexpected
 from cli.server_address import ServerAddress
@@ -90,16 +92,27 @@ class Client:
         """Create the session that `creation` names by `id`, or get it."""
         return _object(self._call("POST", "/session", json=creation, patience_s=PATIENCE_S))
 
+    def create_new_session(self, creation: Json) -> Json:
+        """Create the session that `creation` names by `id`. Not repeated by itself: it would find what it has made.
+
+        Raises:
+            Refused: there is one (409), among other things.
+        """
+        return _object(self._call("POST", "/session", json={**creation, "ifExists": "error"}))
+
+    def update_session(self, session_id: str, changes: Json) -> Json:
+        return _object(self._call("PATCH", f"/session/{_quoted(session_id)}", json=changes, patience_s=PATIENCE_S))
+
     def session(self, session_id: str) -> Json:
         return _object(self._call("GET", f"/session/{_quoted(session_id)}"))
 
-    def sessions(self, *, limit: int, search: str | None = None) -> list[Json]:
-        """List sessions, the latest updated first."""
-        return self._list("/session", {"search": search}, limit)
+    def sessions(self, *, limit: int, search: str | None = None, roots: bool = False) -> list[Json]:
+        """List sessions, the latest updated first; with `roots` only those without a parent."""
+        return self._list("/session", {"search": search, "roots": "true" if roots else None}, limit)
 
-    def delete_session(self, session_id: str) -> None:
+    def delete_session(self, session_id: str, *, patience_s: float = PATIENCE_S) -> None:
         """Delete a session; after a lost answer, one that is gone counts as deleted by this call."""
-        self._call("DELETE", f"/session/{_quoted(session_id)}", patience_s=PATIENCE_S)
+        self._call("DELETE", f"/session/{_quoted(session_id)}", patience_s=patience_s)
 
     def fork_session(self, session_id: str, *, new_id: str, before: str | None = None) -> Json:
         """Copy a session's committed turns, up to message `before` (exclusive), into session `new_id`."""
@@ -113,8 +126,30 @@ class Client:
     def message(self, session_id: str, message_id: str) -> Json:
         return _object(self._call("GET", f"/session/{_quoted(session_id)}/message/{_quoted(message_id)}"))
 
-    def job(self, job_id: str) -> Json:
-        return _object(self._call("GET", f"/job/{_quoted(job_id)}"))
+    @contextmanager
+    def events(self, session_id: str, *, after: str | None, read_s: float) -> Iterator[httpx2.Response]:
+        """Open the stream of a session's events, from the one named `after` or from now; the body is for the caller.
+
+        Args:
+            session_id: the session.
+            after: what `Last-Event-ID` says.
+            read_s: how long the stream may be silent, in seconds.
+
+        Raises:
+            httpx2.TransportError: it did not open, or broke.
+            CommandError: the server said no.
+        """
+        headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": after} if after else {})
+        timeout = httpx2.Timeout(read_s, connect=5)
+        path = f"/session/{_quoted(session_id)}/event"
+        with self._http.stream("GET", path, headers=headers, timeout=timeout) as answer:
+            if not answer.is_success:
+                answer.read()
+                self._refuse(answer)
+            yield answer
+
+    def job(self, job_id: str, *, read_s: float = _ANSWER_S) -> Json:
+        return _object(self._call("GET", f"/job/{_quoted(job_id)}", read_s=read_s))
 
     def jobs(self, *, limit: int, states: tuple[str, ...] = (), session_id: str | None = None) -> list[Json]:
         """List jobs, the newest first."""
@@ -212,7 +247,7 @@ class Client:
         url, source = self.server.url, self.server.source
         if isinstance(cause, httpx2.ConnectError | httpx2.ConnectTimeout):
             return (
-                f"no promptq server answers at {url} (from {source}); start one with 'promptq up', "
+                f"no promptq server answers at {url} (from {source}); start one with {typed('up')}, "
                 "or name another with --url or PROMPTQ_URL."
             )
         return f"the server at {url} (from {source}) broke off without an answer; the same command can be repeated."

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from cli.called import called, typed
 from cli.refusal import Refusal
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def refuse_open_api(settings: "Settings", configuration: "Configuration") -> Non
     if not is_loopback(settings.host) and not settings.password and not configuration.keys:
         raise Refusal(
             f"{settings.host} can be reached from other machines, and there is neither a password nor a key: "
-            "set PROMPTQ_PASSWORD, or make a key with 'promptq key new', or listen on 127.0.0.1."
+            f"set PROMPTQ_PASSWORD, or make a key with {typed('key new')}, or listen on 127.0.0.1."
         )
 
 
@@ -42,12 +43,12 @@ def refuse_open_flower(settings: "Settings", configuration: "Configuration") -> 
     if not password and not is_loopback(settings.host):
         raise Refusal(
             f"{settings.host} can be reached from other machines, and Flower takes no keys: "
-            "set PROMPTQ_PASSWORD, or listen on 127.0.0.1, or do without Flower (promptq up --no-flower)."
+            f"set PROMPTQ_PASSWORD, or listen on 127.0.0.1, or do without Flower ({called()} up --no-flower)."
         )
     if not password and configuration.keys:
         raise Refusal(
             "Flower shows the work of all tenants and takes no keys: set PROMPTQ_PASSWORD (which opens the API too, "
-            "for the tenant 'default'), or do without Flower (promptq up --no-flower)."
+            f"for the tenant 'default'), or do without Flower ({called()} up --no-flower)."
         )
     if "," in password:
         raise Refusal("PROMPTQ_PASSWORD must have no comma: Flower would take the parts for several passwords.")

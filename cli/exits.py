@@ -11,11 +11,12 @@ Refusal                       exit 1, 2 or 130 by its attribute
     ├── Unexpected            the answer is not promptq's
     ├── JobEnded              exit 1, 3 or 4: the job ended without an answer
     ├── WaitTimedOut          exit 5: the job goes on
-    └── Interrupted           exit 130: Ctrl-C
+    └── Interrupted           exit 130 or 143: Ctrl-C, or SIGTERM
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from enum import IntEnum
 
@@ -33,6 +34,7 @@ class ExitCode(IntEnum):
     EXPIRED = 4
     WAIT_TIMED_OUT = 5
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 _BY_STATE = {State.CANCELLED: ExitCode.CANCELLED, State.EXPIRED: ExitCode.EXPIRED}
@@ -98,9 +100,15 @@ class WaitTimedOut(CommandError):
 
 
 class Interrupted(CommandError):
-    """Ctrl-C, with what it means for the prompt."""
+    """Ctrl-C or SIGTERM, with what it means for the prompt."""
 
     code = ExitCode.INTERRUPTED
+
+    def __init__(self, sentence: str, number: signal.Signals | None = None) -> None:
+        """Say what it means; `number` is the signal, if it was not Ctrl-C's."""
+        super().__init__(sentence)
+        if number not in (None, signal.SIGINT):
+            self.exit_code = ExitCode.TERMINATED
 
 
 def remark(sentence: str) -> None:

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cli.commands import demo, job, key, prompt, roles, session, status, up
+from cli.called import called
+from cli.commands import demo, job, key, prompt, roles, run, session, status, up
 from cli.refusal import Refusal
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ _ASK = "Ask it"
 _RUN = "Run it"
 _ROLES = "Run one part of it"
 
+app.command(rich_help_panel=_ASK)(run.run)
 app.command(rich_help_panel=_ASK)(prompt.prompt)
 app.add_typer(job.app, name="job", rich_help_panel=_ASK)
 app.add_typer(session.app, name="session", rich_help_panel=_ASK)
@@ -59,7 +61,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # not every terminal can show what is said
     try:
-        app()
+        app(prog_name=called())
     except Refusal as refusal:
         print(f"promptq: {refusal}", file=sys.stderr)
         sys.exit(refusal.exit_code)

@@ -29,6 +29,8 @@ class Running:
     socket: str | None = None
     #: Names of children and their process numbers.
     children: dict[str, int] = field(default_factory=dict)
+    #: Whether it was started by `promptq run`, and ends with the last of those that use it.
+    for_runs: bool = False
 
 
 def publish(directory: Path, running: Running) -> None:

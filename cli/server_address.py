@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from cli import running
+from cli.called import typed
 from cli.environment import read_settings
 from cli.exits import UsageError
 
@@ -44,15 +45,24 @@ def find_server(url: str | None = None) -> ServerAddress:
     Raises:
         Refusal: the URL or the settings cannot be used.
     """
-    settings = read_settings()
-    password = settings.password.get_secret_value() if settings.password else None
-    key = _key(os.environ.get("PROMPTQ_KEY", ""))
     if url:
-        return ServerAddress(_checked(url), "--url or PROMPTQ_URL", password, key)
+        return address_of(_checked(url), "--url or PROMPTQ_URL")
+    settings = read_settings()
     up = running.find(settings.data_dir)
     if up is not None:
-        return ServerAddress(up.url, str(settings.data_dir / running.NAME), password, key)
-    return ServerAddress(f"http://127.0.0.1:{settings.port or USUAL_PORT}", "the default", password, key)
+        return address_of(up.url, str(settings.data_dir / running.NAME))
+    return address_of(f"http://127.0.0.1:{settings.port or USUAL_PORT}", "the default")
+
+
+def address_of(url: str, source: str) -> ServerAddress:
+    """Say with what a server is asked.
+
+    Raises:
+        Refusal: the settings cannot be used.
+    """
+    settings = read_settings()
+    password = settings.password.get_secret_value() if settings.password else None
+    return ServerAddress(url, source, password, _key(os.environ.get("PROMPTQ_KEY", "")))
 
 
 def find_server_for_operator(url: str | None = None) -> ServerAddress:
@@ -72,7 +82,7 @@ def find_server_for_operator(url: str | None = None) -> ServerAddress:
 def _key(given: str) -> str | None:
     key = given.strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise UsageError("PROMPTQ_KEY is no key; one looks like promptq_…, and 'promptq key new' makes it")
+        raise UsageError(f"PROMPTQ_KEY is no key; one looks like promptq_…, and {typed('key new')} makes it")
     return key or None
 
 

@@ -113,6 +113,11 @@ def _took(job: Json) -> str:
     return "-" if started is None or ended is None else span(ended - started)
 
 
+def _attempts(job: Json) -> str:
+    charged = f"{job['charges']} of {job['maxAttempts']} charged"
+    return f"{job['attempt']} ({charged}: those that failed, not those that a restart cut off)"
+
+
 def _facts(job: Json) -> list[tuple[str, str]]:
     time = job["time"]
     facts = [
@@ -123,7 +128,7 @@ def _facts(job: Json) -> list[tuple[str, str]]:
         ("state", progress(job) if State(job["state"]).is_open else job["state"]),
         ("model", job["model"]),
         ("priority", str(job["priority"])),
-        ("attempts", f"{job['attempt']} ({job['charges']} of {job['maxAttempts']} charged)"),
+        ("attempts", _attempts(job)),
     ]
     for name, key in (("not before", "notBefore"), ("expires at", "expiresAt")):
         if time.get(key) is not None:

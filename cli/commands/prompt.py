@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.called import typed
 from cli.commands.options import AsJson, Url, WaitTimeout, connect
 from cli.commands.printing import out, print_json
 from cli.commands.waiting import answer_of, report, wait_until_ended
@@ -85,7 +86,7 @@ def prompt(
     try:
         check_session_id(session, field="SESSION")
     except InvalidRequest as error:
-        raise UsageError(f"{error}; 'promptq session id NAMESPACE KEY=VALUE' computes one.") from error
+        raise UsageError(f"{error}; {typed('session id NAMESPACE KEY=VALUE')} computes one.") from error
     if message_id is None and idempotency_key is None:
         message_id = new_message_id()
     body = _body(

@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from cli.called import typed
 from cli.commands.printing import harmless, print_json, print_text
 from cli.exits import Interrupted, JobEnded, Missing, WaitTimedOut
 from cli.moments import iso
@@ -41,14 +42,14 @@ def wait_until_ended(client: Client, job_id: str, *, timeout_s: float | None) ->
             if give_up_at is not None and time.monotonic() >= give_up_at:
                 raise WaitTimedOut(
                     f"job {job_id} is {progress(job)} after {timeout_s:g} s, and goes on; "
-                    f"'promptq job wait {job_id}' waits again."
+                    f"{typed(f'job wait {job_id}')} waits again."
                 )
             if status is not None:
                 status.show(f"job {job_id} is {progress(job)}")
     except KeyboardInterrupt:
         raise Interrupted(
-            f"interrupted, but the prompt goes on; 'promptq job wait {job_id}' waits again, "
-            f"'promptq job cancel {job_id}' ends it."
+            f"interrupted, but the prompt goes on; {typed(f'job wait {job_id}')} waits again, "
+            f"{typed(f'job cancel {job_id}')} ends it."
         ) from None
     finally:
         if status is not None:
@@ -118,7 +119,7 @@ def _why(job: Json) -> str:
             how = "expired: it had not started by its --expires-at"
         case _:
             how = f"was {state}{because}"
-    return f"job {job_id} {how}; 'promptq job retry {job_id}' tries it anew."
+    return f"job {job_id} {how}; {typed(f'job retry {job_id}')} tries it anew."
 
 
 class _Status:

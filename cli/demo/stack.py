@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from cli import running
+from cli.called import typed
 from cli.refusal import Refusal
 from cli.running import Running
 from cli.server_address import ServerAddress
@@ -66,7 +67,7 @@ class Stack:
         while (found := running.find(self._data)) is None:
             if self._process.poll() is not None or time.monotonic() > give_up_at:
                 said = self._log.read_text("utf-8", "replace").splitlines()[-_LINES_QUOTED:]
-                raise Refusal("\n  ".join(["'promptq up' did not start; it said:", *said]))
+                raise Refusal("\n  ".join([f"{typed('up')} did not start; it said:", *said]))
             time.sleep(_LOOK_EVERY_S)
         return found
 

@@ -1,12 +1,12 @@
 """The screen that a first user reads: where everything listens, what is kept where, and what to do next."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rich.markup import escape
 
+from cli.called import called
 from cli.environment import USER
 
 if TYPE_CHECKING:
@@ -15,12 +15,19 @@ if TYPE_CHECKING:
 
 _OFFLINE_MODEL = "echo/echo"
 
-#: Set by `./run`, so that what is printed can be typed as it stands.
-CALLED = "PROMPTQ_CALLED"
+#: A value that is longer, such as a path, does not push the remarks of the others to the right.
+_WIDEST = 40
 
 
 def compose(
-    settings: "Settings", running: "Running", *, embedded: bool, keyed: bool, workers: int, logs: Path
+    settings: "Settings",
+    running: "Running",
+    *,
+    embedded: bool,
+    keyed: bool,
+    workers: int,
+    logs: Path,
+    columns: int | None = None,
 ) -> list[str]:
     """The lines, in rich's markup.
 
@@ -31,24 +38,26 @@ def compose(
         keyed: Whether there are keys that open the API.
         workers: How many there are.
         logs: The directory of the logs.
+        columns: How wide the terminal is; a remark that does not fit is left out. None: it is none.
     """
     rows = [
-        ("API", f"[bold cyan]{running.url}[/]", "OpenCode's HTTP API; its document is at /doc"),
-        ("Flower", f"[bold cyan]{running.flower}[/]", "each attempt at a prompt, as it happens")
-        if running.flower
-        else ("Flower", "not started", "--no-flower"),
+        ("API", running.url, "OpenCode's HTTP API; /doc describes it"),
+        ("Flower", running.flower or "not started", "each attempt at a prompt" if running.flower else "--no-flower"),
         ("Workers", f"{workers} x {settings.concurrency}", "prompts that can run at once"),
-        ("Kept in", escape(_store(settings)), "sessions, prompts, answers"),
-        ("Redis", escape(_redis(settings, embedded=embedded)), "wakes workers and waiting callers"),
-        ("Logs", escape(str(logs)), "no prompts and no answers in them"),
-        ("Model", escape(settings.model), _model(settings.model)),
+        ("Redis", _redis(settings, embedded=embedded), "wakes workers and waiting callers"),
+        ("Model", settings.model, _model(settings.model)),
+        ("Kept in", _store(settings), "sessions, prompts, answers"),
+        ("Logs", str(logs), "no prompts, no answers"),
     ]
-    width = max(len(value) for _, value, _ in rows if "[" not in value)
-    width = max(width, len(running.url))
+    width = max(len(value) for _, value, _ in rows if len(value) <= _WIDEST)
     lines = ["", "[bold green]promptq is ready.[/]", ""]
     for name, value, remark in rows:
-        plain = len(value) - (len("[bold cyan][/]") if value.startswith("[bold cyan]") else 0)
-        lines.append(f"  {name:<8} {value}{' ' * (width - plain)}  [dim]{remark}[/]")
+        style = "bold cyan" if value in (running.url, running.flower) else "default"
+        line = f"  {name:<8} [{style}]{escape(value)}[/]"
+        room = len(f"  {name:<8} {value:<{width}}  {remark}")
+        if columns is None or room <= columns:
+            line += f"{' ' * (width - len(value))}  [dim]{escape(remark)}[/]"
+        lines.append(line)
     return [
         *lines,
         "",
@@ -66,7 +75,6 @@ def _login(settings: "Settings", *, keyed: bool) -> str:
 
 
 def _first_prompt(login: str, url: str) -> list[str]:
-    called = os.environ.get(CALLED, "promptq")
     return [
         "  Send a first prompt; the session is made by it:",
         "",
@@ -74,13 +82,14 @@ def _first_prompt(login: str, url: str) -> list[str]:
         "      -H 'Content-Type: application/json' \\",
         """      -d '{"parts": \\[{"type": "text", "text": "Hello there"}]}'""",
         "",
-        f'  or: {called} prompt ses_hello "Hello there"',
+        f'  or: {called()} prompt ses_hello "Hello there"',
+        f'  or, to watch the answer come: {called()} run "Hello there"',
     ]
 
 
 def _model(model: str) -> str:
     if model == _OFFLINE_MODEL:
-        return "an offline model: it answers with your own words, and no network"
+        return "an offline model: it answers with your own words"
     return "for prompts that name none"
 
 
@@ -90,7 +99,7 @@ def _store(settings: "Settings") -> str:
 
 
 def _redis(settings: "Settings", *, embedded: bool) -> str:
-    return "an embedded Valkey, nothing on disk" if embedded else without_password(settings.redis or "none")
+    return "embedded, nothing on disk" if embedded else without_password(settings.redis or "none")
 
 
 def without_password(url: str) -> str:

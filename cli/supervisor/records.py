@@ -20,6 +20,10 @@ LOCK = "up.lock"
 CHILDREN = "children.json"
 
 
+class AlreadyUp(Refusal):
+    """Another supervisor has the directory."""
+
+
 def prepare(directory: Path) -> Path:
     """Make the data directory, for its owner only, and return its absolute path.
 
@@ -28,8 +32,11 @@ def prepare(directory: Path) -> Path:
     """
     path = directory.expanduser().absolute()
     try:
+        is_new = not path.exists()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.chmod(0o700)
+        if is_new:
+            (path / ".gitignore").write_text("*\n", encoding="ascii")
         probe = path / ".writable"
         probe.write_bytes(b"promptq")
         probe.unlink()
@@ -49,7 +56,8 @@ class DirectoryLock:
         """Lock the directory.
 
         Raises:
-            Refusal: another supervisor has it; says which.
+            AlreadyUp: another supervisor has it; says which.
+            Refusal: the system does not lock it.
         """
         path = directory / LOCK
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
@@ -60,7 +68,7 @@ class DirectoryLock:
             file.close()
             if error.errno not in {errno.EAGAIN, errno.EACCES}:
                 raise Refusal(f"{path} cannot be locked: {error.strerror}.") from error
-            raise Refusal(_taken(directory, holder)) from error
+            raise AlreadyUp(_taken(directory, holder)) from error
         lock = cls(file)
         lock.describe({"pid": os.getpid()})
         return lock
@@ -82,6 +90,11 @@ def _taken(directory: Path, holder: str) -> str:
         facts = json.loads(holder)
     who = f"process {facts['pid']}" if "pid" in facts else "another process"
     where = f", at {facts['url']}" if "url" in facts else ""
+    if facts.get("for_runs"):
+        return (
+            f"promptq is up on {directory} for 'run' commands that are under way: {who}{where}. "
+            "It ends with the last of them; or choose another --data-dir."
+        )
     return f"promptq is already up on {directory}: {who}{where}. Stop it first, or choose another --data-dir."
 
 

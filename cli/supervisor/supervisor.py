@@ -121,13 +121,13 @@ class Supervisor:
             child.ask_to_stop()
             child.force()
 
-    def watch(self) -> None:
-        """Keep all children running until a signal comes.
+    def watch(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Keep all children running until a signal comes, or `until` says yes.
 
         Raises:
-            StopAskedError: it came.
+            StopAskedError: a signal came.
         """
-        while True:
+        while not until():
             self._tick(_IDLE_PAUSE_S)
 
     def stop(self, *groups: list[Child]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -47,6 +48,10 @@ class Wishes:
     workers: int = 1
     with_flower: bool = True
     quiet: bool = False
+    #: Whether it was started by `promptq run`, and is nobody's but the runs'.
+    for_runs: bool = False
+    #: Asked twice a second; it stops once this says yes.
+    until: Callable[[], bool] = lambda: False
 
 
 def up(settings: "Settings", wishes: Wishes) -> int:
@@ -78,7 +83,7 @@ def up(settings: "Settings", wishes: Wishes) -> int:
         settings = settings.model_copy(
             update={"port": api_port, "flower_port": settings.flower_port if flower_port is None else flower_port}
         )
-        lock.describe({"pid": os.getpid(), "url": _url(settings.host, api_port)})
+        lock.describe({"pid": os.getpid(), "url": _url(settings.host, api_port), "for_runs": wishes.for_runs})
         return _Up(settings, wishes, voice, stack, keyed=bool(configuration.keys)).run()
 
 
@@ -105,9 +110,9 @@ class _Up:
         with self._supervisor.listening():
             try:
                 self._start()
-                self._supervisor.watch()
+                self._supervisor.watch(self._wishes.until)
             except StopAskedError:
-                self._voice.say("Stopping; Ctrl-C again hurries.")
+                self._voice.stopping("Stopping; Ctrl-C again hurries.")
             finally:
                 running.withdraw(self._directory)
                 # New prompts first, then those who run them, at last what they talk over.
@@ -144,6 +149,7 @@ class _Up:
                 keyed=self._keyed,
                 workers=self._wishes.workers,
                 logs=self._logs,
+                columns=self._voice.columns,
             ),
             asdict(self._running()),
         )
@@ -158,7 +164,7 @@ class _Up:
             self._stack.callback(lambda: _remove(made, socket))
         self._socket = str(socket)
         socket.unlink(missing_ok=True)
-        self._voice.starting(f"Starting an embedded Valkey ({program})")
+        self._voice.starting(f"Starting an embedded Valkey ({program.name})")
         role = roles.Role("valkey", tuple(valkey.command(program, socket)), dict(os.environ))
         child = Child(role, self._log("valkey"), is_up=probes.valkey_answers(socket), patience_s=3)
         self._valkey = [child]
@@ -216,6 +222,7 @@ class _Up:
             data_dir=str(self._directory),
             socket=self._socket,
             children={child.name: child.pid for child in self._supervisor.children if child.pid is not None},
+            for_runs=self._wishes.for_runs,
         )
 
 

@@ -30,12 +30,23 @@ class Voice:
         self._console = console
         self._quiet = quiet
 
+    @property
+    def columns(self) -> int | None:
+        """How wide the terminal is; None if it is none."""
+        return self._console.width if self._console.is_terminal else None
+
     def say(self, sentence: str) -> None:
         if not self._quiet:
-            self._print(escape(sentence))
+            self._print(escape(sentence), wraps=True)
+
+    def stopping(self, sentence: str) -> None:
+        """Say it below the `^C` that a terminal has put where we were."""
+        if self.columns is not None and not self._quiet:
+            self._print("")
+        self.say(sentence)
 
     def warn(self, sentence: str) -> None:
-        self._print(f"[yellow]{escape(sentence)}[/]")
+        self._print(f"[yellow]{escape(sentence)}[/]", wraps=True)
 
     def starting(self, what: str) -> None:
         if not self._quiet:
@@ -68,10 +79,10 @@ class Voice:
         for line in lines:
             self._print(f"[dim]{child.name:<{_NAME_WIDTH}} |[/] {escape(line)}")
 
-    def _print(self, markup: str) -> None:
+    def _print(self, markup: str, *, wraps: bool = False) -> None:
         # A terminal that was closed, or a pipe that nobody reads, must not keep the supervisor from its work.
         with suppress(OSError):
-            self._console.print(markup, soft_wrap=True, highlight=False)
+            self._console.print(markup, soft_wrap=not (wraps and self._console.is_terminal), highlight=False)
 
 
 class JsonVoice(Voice):

@@ -40,14 +40,21 @@ def test_run_is_a_script_for_any_posix_shell(shell: str) -> None:
 def test_run_alone_lists_the_verbs() -> None:
     answer = run(PATH=os.environ["PATH"])
     assert answer.returncode == 0
-    for verb in ("demo", "test", "check", "format", "bench", "faults", "up", "setup", "lock"):
+    of_its_own = ("test", "check", "clients", "format", "bench", "faults", "setup", "lock")
+    for verb in ("run", "prompt", "job", "session", "up", "status", "key", "demo", *of_its_own):
         assert re.search(rf"^  {verb}\b", answer.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("verb", ["test", "check", "clients", "format", "setup", "lock"])
+def test_each_verb_of_the_scripts_own_says_what_it_does(verb: str) -> None:
+    for option in ("--help", "-h"):
+        assert run(verb, option, PATH=os.environ["PATH"]).stdout.startswith(f"usage: ./run {verb}")
 
 
 def test_run_hands_other_verbs_to_the_promptq_command() -> None:
     answer = run("--help", PATH=os.environ["PATH"])
     assert answer.returncode == 0, answer.stderr
-    assert "Usage: promptq" in answer.stdout
+    assert "Usage: ./run [OPTIONS] COMMAND" in answer.stdout.replace(str(RUN), "./run")
 
 
 def test_run_takes_the_commands_name_before_its_verb() -> None:

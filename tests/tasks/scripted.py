@@ -20,7 +20,7 @@ END = StepFinish("stop", Usage(input=1, output=1), cost=0.5)
 
 def said(request: Request) -> str:
     """The text of the prompt."""
-    return str(request.prompt.parts[0]["text"])
+    return str(next(part["text"] for part in request.prompt.parts if part["type"] == "text"))
 
 
 class Scripted:
