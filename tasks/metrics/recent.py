@@ -17,13 +17,13 @@ class Recent:
         self._clock = clock
         self._steps: deque[tuple[int, Counter[str]]] = deque()
 
-    def add(self, name: str) -> None:
-        """Count one now."""
+    def add(self, name: str, number: int = 1) -> None:
+        """Count some now."""
         step = int(self._clock() // STEP_S)
         if not self._steps or self._steps[-1][0] != step:
             self._steps.append((step, Counter()))
             self._forget(step)
-        self._steps[-1][1][name] += 1
+        self._steps[-1][1][name] += number
 
     def counts(self) -> dict[str, int]:
         """Return what was counted in the last minute."""
@@ -31,7 +31,7 @@ class Recent:
         total: Counter[str] = Counter()
         for _, counted in self._steps:
             total += counted
-        return dict(total)
+        return {name: number for name, number in total.items() if number}
 
     def _forget(self, step: int) -> None:
         while self._steps and self._steps[0][0] <= step - SPAN_S // STEP_S:

@@ -7,7 +7,7 @@ few microseconds a prompt.
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from itertools import product
 
@@ -39,10 +39,10 @@ class Tally:
         self._states: Counter[Key] = Counter(dict.fromkeys(product(KINDS, TERMINAL), 0))
         self._admitted = 0
         self._tokens: Counter[Key] = Counter()
-        self._cost: dict[Key, float] = {}
-        self._run: dict[Key, Histogram] = {}
-        self._job_wait: dict[str, Histogram] = {}
-        self._slot_wait: dict[str, Histogram] = {}
+        self._cost: defaultdict[Key, float] = defaultdict(float)
+        self._run: defaultdict[Key, Histogram] = defaultdict(Histogram)
+        self._job_wait: defaultdict[str, Histogram] = defaultdict(Histogram)
+        self._slot_wait: defaultdict[str, Histogram] = defaultdict(Histogram)
         self._fenced = 0
         self._mended: Counter[str] = Counter(dict.fromkeys(MENDED, 0))
         self._recent = Recent()
@@ -52,6 +52,7 @@ class Tally:
         with self._lock:
             for job in commit.claimed:
                 self._begin(job)
+            self._recent.add("started", len(commit.claimed))
             if commit.taken:
                 ends = {(attempt.job.id, attempt.job.attempt): attempt.end for attempt in commit.over}
                 for job, attempt, runtime_s in commit.taken:
@@ -68,13 +69,12 @@ class Tally:
     def _begin(self, job: Job) -> None:
         kind = kind_of(job)
         self._started[kind, provider_of(job)] += 1
-        self._recent.add("started")
         began = job.attempt_started or 0
         if job.attempt == 1:
             since = max(job.created, job.not_before or 0)
-            self._job_wait.setdefault(kind, Histogram()).observe(max(0, began - since) / 1000)
+            self._job_wait[kind].observe(max(0, began - since) / 1000)
         if job.ready_at is not None:
-            self._slot_wait.setdefault(kind, Histogram()).observe(max(0, began - job.ready_at) / 1000)
+            self._slot_wait[kind].observe(max(0, began - job.ready_at) / 1000)
 
     def _take(self, job: Job, end: AttemptEnd | None, runtime_s: float) -> None:
         kind, provider = kind_of(job), provider_of(job)
@@ -82,12 +82,12 @@ class Tally:
         if outcome is None and job.past_attempts:
             outcome = job.past_attempts[-1].outcome
         self._outcomes[kind, provider, outcome or ""] += 1
-        self._run.setdefault((kind, provider), Histogram()).observe(runtime_s)
+        self._run[kind, provider].observe(runtime_s)
         if end is not None and end.usage is not None:
             self._tokens[kind, provider, "input"] += end.usage.input
             self._tokens[kind, provider, "output"] += end.usage.output
         if end is not None and end.cost is not None:
-            self._cost[kind, provider] = self._cost.get((kind, provider), 0.0) + end.cost
+            self._cost[kind, provider] += end.cost
         self._end(job)
 
     def _end(self, job: Job) -> None:

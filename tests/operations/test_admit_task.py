@@ -24,7 +24,7 @@ from tests.support.valkey import ValkeyServer
 from tests.support.waiting import eventually
 from tests.tasks.workers import Fleet
 
-pytestmark = pytest.mark.xdist_group("workers")
+pytestmark = pytest.mark.xdist_group("operations")
 
 SECRET = "zanzibar-quagga"
 PREFIX = "promptq:"

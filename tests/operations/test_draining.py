@@ -57,7 +57,7 @@ def drain(fleet: Fleet) -> Drain:
     return Drain(fleet)
 
 
-@pytest.mark.xdist_group("workers")
+@pytest.mark.xdist_group("operations")
 def test_a_worker_that_drains_finishes_what_it_has_claims_no_more_and_ends_with_0(
     fleet: Fleet, drain: Drain, valkey: ValkeyServer
 ) -> None:
@@ -85,7 +85,7 @@ def test_a_worker_that_drains_finishes_what_it_has_claims_no_more_and_ends_with_
     assert (fleet.job(late).attempt, "draining" in worker.output) == (0, True)
 
 
-@pytest.mark.xdist_group("workers")
+@pytest.mark.xdist_group("operations")
 def test_what_is_not_finished_in_time_is_given_back_uncharged(fleet: Fleet, drain: Drain) -> None:
     worker = fleet.worker(name="one", grace=600)
     stalled = fleet.admit("stalls", echo={"stall": True})
@@ -98,7 +98,7 @@ def test_what_is_not_finished_in_time_is_given_back_uncharged(fleet: Fleet, drai
     assert [past.outcome for past in returned.past_attempts] == [Outcome.RETURNED]
 
 
-@pytest.mark.xdist_group("workers")
+@pytest.mark.xdist_group("operations")
 def test_the_others_go_on_and_hear_the_bells_that_a_draining_one_leaves_to_them(fleet: Fleet, drain: Drain) -> None:
     one, two = fleet.worker(name="one", grace=60), fleet.worker(name="two", grace=60)
     stalled = fleet.admit("stalls", "ses_stalls", echo={"stall": True})
@@ -116,7 +116,7 @@ def test_the_others_go_on_and_hear_the_bells_that_a_draining_one_leaves_to_them(
     assert {"one": one, "two": two}[holder].ends(20) == 0
 
 
-@pytest.mark.xdist_group("workers")
+@pytest.mark.xdist_group("operations")
 def test_who_cannot_be_drained_is_said(fleet: Fleet, drain: Drain) -> None:
     assert drain("nobody", code=1) == "promptq: no worker called nobody answers, nor does any other."
     fleet.worker(name="one").says("ready.")

@@ -22,7 +22,7 @@ from tests.support.keepers import migrated
 from tests.support.postgres import PostgresServer
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.xdist_group("up")
+pytestmark = pytest.mark.xdist_group("operations")
 
 TTL_S = 2
 
