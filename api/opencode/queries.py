@@ -18,14 +18,12 @@ LONGEST_DIRECTORY = 4096
 LONGEST = 256
 """Characters of any other parameter."""
 
-WORKSPACE_PATTERN = r"wrk[A-Za-z0-9_-]{0,128}"
-
-_WORKSPACE = re.compile(WORKSPACE_PATTERN, re.ASCII)
+_WORKSPACE = re.compile(r"wrk[A-Za-z0-9_-]{0,128}", re.ASCII)
 
 
-def places(path: str) -> tuple[str, str]:
-    """Return the names by which callers of a path say in which directory and in which workspace they are."""
-    return ("location[directory]", "location[workspace]") if path.startswith("/api/") else ("directory", "workspace")
+def _names(path: str, what: str) -> tuple[str, ...]:
+    """Return how callers of a path say where they are; the newest SDK says it twice under `/api`."""
+    return (f"location[{what}]", what) if path.startswith("/api/") else (what,)
 
 
 def checked(request: Request, takes: Collection[str] = (), needs: Collection[str] = ()) -> QueryParams:
@@ -34,20 +32,10 @@ def checked(request: Request, takes: Collection[str] = (), needs: Collection[str
     Raises:
         InvalidRequest: something else is in it, something is missing, or something is too long.
     """
-    query = request.query_params
-    if not query and not needs:
-        return query
-    directory, workspace = places(route_path(request.scope))
+    query = check_names(request, (*takes, *needs))
     for name, value in query.multi_items():
-        if name == workspace:
-            if value and not _WORKSPACE.fullmatch(value):
-                raise InvalidRequest(f"{name}: must be 'wrk' followed by up to 128 of A-Z a-z 0-9 _ -", field=name)
-        elif name == directory or name in takes or name in needs:
-            limit = LONGEST_DIRECTORY if name == directory else LONGEST
-            if len(value) > limit or "\0" in value:
-                raise InvalidRequest(f"{name}: must be at most {limit} characters, none of them NUL", field=name)
-        else:
-            raise InvalidRequest(f"{name}: unknown parameter", field=name)
+        if (name in takes or name in needs) and (len(value) > LONGEST or "\0" in value):
+            raise InvalidRequest(f"{name}: must be at most {LONGEST} characters, none of them NUL", field=name)
     for name in needs:
         if name not in query:
             raise InvalidRequest(f"{name}: is required", field=name)
@@ -55,22 +43,40 @@ def checked(request: Request, takes: Collection[str] = (), needs: Collection[str
 
 
 def check_names(request: Request, takes: Collection[str] = ()) -> QueryParams:
-    """Read a query that may hold `takes` and nothing else: under `/api`, most requests say nowhere where they are.
+    """Read a query that may hold `takes`, which are not looked at, and where the caller is.
 
     Raises:
-        InvalidRequest: something else is in it.
+        InvalidRequest: something else is in it, or the place cannot be one.
     """
-    for name in request.query_params:
-        if name not in takes:
+    query = request.query_params
+    if not query:
+        return query
+    path = route_path(request.scope)
+    directories, workspaces = _names(path, "directory"), _names(path, "workspace")
+    for name, value in query.multi_items():
+        if name in directories:
+            if len(value) > LONGEST_DIRECTORY or "\0" in value:
+                raise InvalidRequest(
+                    f"{name}: must be at most {LONGEST_DIRECTORY} characters, none of them NUL", field=name
+                )
+        elif name in workspaces:
+            if value and not _WORKSPACE.fullmatch(value):
+                raise InvalidRequest(f"{name}: must be 'wrk' followed by up to 128 of A-Z a-z 0-9 _ -", field=name)
+        elif name not in takes:
             raise InvalidRequest(f"{name}: unknown parameter", field=name)
-    return request.query_params
+    return query
 
 
 def directory_of(request: Request) -> str:
     """Return the directory that a caller says it works in."""
-    return request.query_params.get(places(route_path(request.scope))[0]) or HOME
+    return _said(request, "directory") or HOME
 
 
 def workspace_of(request: Request) -> str | None:
     """Return the workspace that a caller says it works in."""
-    return request.query_params.get(places(route_path(request.scope))[1]) or None
+    return _said(request, "workspace")
+
+
+def _said(request: Request, what: str) -> str | None:
+    names = _names(route_path(request.scope), what)
+    return next((value for name in names if (value := request.query_params.get(name))), None)

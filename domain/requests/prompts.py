@@ -69,6 +69,9 @@ class PromptRequest(Body):
     parts: Annotated[list[InputPart], Field(min_length=1)]
     messageID: Given[MessageId] = None  # noqa: N815 - as OpenCode writes names
     model: Given[PromptModel] = None
+    #: How OpenCode's Python package still names the model.
+    providerID: Given[Name] = None  # noqa: N815
+    modelID: Given[Name] = None  # noqa: N815
     agent: Given[Name] = None
     noReply: bool = False  # noqa: N815
     tools: Given[dict[str, bool]] = None
@@ -107,7 +110,8 @@ class PromptRequest(Body):
             InvalidRequest: the fields do not fit each other, or ask for what this server does not have.
         """
         self.check(session_id, terms)
-        model = terms.catalog.check(self.model.providerID, self.model.modelID) if self.model is not None else None
+        wanted = self._wanted_model()
+        model = terms.catalog.check(*wanted) if wanted is not None else None
         contents = [content_of(part) for part in self.parts]
         detail = self.model_dump(
             exclude_unset=True, include={"system", "tools", "format", "variant", "metadata", "agent"}
@@ -148,8 +152,9 @@ class PromptRequest(Body):
         self._check_part_ids()
         if self.expiresAt is not None and self.notBefore is not None and self.expiresAt <= self.notBefore:
             raise InvalidRequest("expiresAt: must be later than notBefore", field="expiresAt")
-        if self.model is not None:
-            terms.catalog.check(self.model.providerID, self.model.modelID)
+        wanted = self._wanted_model()
+        if wanted is not None:
+            terms.catalog.check(*wanted)
         if self.metadata is not None and "echo" in self.metadata:
             if not terms.echo_faults:
                 raise InvalidRequest(
@@ -157,6 +162,21 @@ class PromptRequest(Body):
                     field="metadata.echo",
                 )
             check(EchoWishes, self.metadata["echo"], place="metadata.echo")
+
+    def _wanted_model(self) -> tuple[str, str] | None:
+        """Return provider and model, however they are written.
+
+        Raises:
+            InvalidRequest: they are written half, or in both ways.
+        """
+        if self.providerID is None and self.modelID is None:
+            return (self.model.providerID, self.model.modelID) if self.model is not None else None
+        if self.model is not None:
+            raise InvalidRequest("model: providerID and modelID say it already", field="model")
+        if self.providerID is None or self.modelID is None:
+            missing = "providerID" if self.providerID is None else "modelID"
+            raise InvalidRequest(f"{missing}: is required where the other one is given", field=missing)
+        return self.providerID, self.modelID
 
     def _check_part_ids(self) -> None:
         seen: set[str] = set()

@@ -221,3 +221,12 @@ def test_a_full_backlog_says_when_to_come_back(apis: Apis) -> None:
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.json()["name"] == "BacklogFullError"
     assert api.prompt("ses_b", messageID="msg_1").status_code == 204, "a repeat adds nothing"
+
+
+def test_a_model_may_be_named_as_opencodes_python_package_does(api: Api) -> None:
+    older = api.prompt("ses_a", messageID="msg_1", providerID="echo", modelID="echo")
+    newer = api.prompt("ses_a", messageID="msg_1", model={"providerID": "echo", "modelID": "echo"})
+    assert older.headers["location"] == newer.headers["location"]
+    half: list[dict[str, object]] = [{"providerID": "echo"}, {"modelID": "echo"}]
+    for wrong in (*half, {"providerID": "echo", "modelID": "echo", "model": {"providerID": "echo", "modelID": "echo"}}):
+        assert api.post("/session/ses_a/prompt_async", a_prompt(**wrong)).status_code == 400

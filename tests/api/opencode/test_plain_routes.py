@@ -63,12 +63,11 @@ def test_a_client_is_told_where_it_says_that_it_is_and_nothing_of_the_servers_ma
     told = served.get("/path", params={"directory": "/home/me/project"}).json()
     assert told == {"home": "/", "state": "/", "config": "/", "worktree": "/", "directory": "/home/me/project"}
     query = {"location[directory]": "/home/me", "location[workspace]": "wrk_1"}
-    located = served.get("/api/location", params=query).json()
-    assert located == {
-        "directory": "/home/me",
-        "workspaceID": "wrk_1",
-        "project": {"id": "global", "directory": "/"},
-    }
+    there = {"directory": "/home/me", "workspaceID": "wrk_1", "project": {"id": "global", "directory": "/"}}
+    assert served.get("/api/location", params=query).json() == there
+    assert served.get("/api/location", params={"directory": "/home/me", "workspace": "wrk_1"}).json() == there
+    for wrong in ({"workspace": "x"}, {"location[workspace]": "x"}, {"directory": "x" * 5000}):
+        assert served.get("/api/location", params=wrong).status_code == 400
 
 
 def test_the_models_are_those_that_prompts_may_name(memory_apis: Apis) -> None:
