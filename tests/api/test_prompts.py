@@ -227,6 +227,6 @@ def test_a_model_may_be_named_as_opencodes_python_package_does(api: Api) -> None
     older = api.prompt("ses_a", messageID="msg_1", providerID="echo", modelID="echo")
     newer = api.prompt("ses_a", messageID="msg_1", model={"providerID": "echo", "modelID": "echo"})
     assert older.headers["location"] == newer.headers["location"]
-    half: list[dict[str, object]] = [{"providerID": "echo"}, {"modelID": "echo"}]
+    half: list[dict[str, Any]] = [{"providerID": "echo"}, {"modelID": "echo"}]
     for wrong in (*half, {"providerID": "echo", "modelID": "echo", "model": {"providerID": "echo", "modelID": "echo"}}):
         assert api.post("/session/ses_a/prompt_async", a_prompt(**wrong)).status_code == 400

@@ -15,7 +15,7 @@ SCRIPTS = Path(__file__).parent / "sdk"
 
 
 @pytest.fixture(scope="module")
-def place(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the scripts find the packages."""
     directory = tmp_path_factory.mktemp("sdk")
     shutil.copytree(SCRIPTS, directory, dirs_exist_ok=True)
@@ -66,7 +66,7 @@ def test_the_python_sdk_is_told_what_there_is(python: Opencode) -> None:
 def test_the_python_sdk_reads_events(python: Opencode) -> None:
     with python.event.list() as stream:
         first = next(iter(stream))
-        assert first.type == "server.connected"  # type: ignore[comparison-overlap]
+        assert first.type == "server.connected"
 
 
 def test_the_python_sdk_raises_what_is_refused(python: Opencode) -> None:
