@@ -7,9 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from cli.called import typed
-from cli.commands.printing import harmless, print_json, print_text
+from cli.commands.printing import harmless, print_json, print_text, when
 from cli.exits import Interrupted, JobEnded, Missing, WaitTimedOut
-from cli.moments import iso
 from domain.jobs import State
 
 if TYPE_CHECKING:
@@ -58,14 +57,22 @@ def wait_until_ended(client: Client, job_id: str, *, timeout_s: float | None) ->
 
 def progress(job: Json) -> str:
     """Say where an open job is: `queued behind job_…`, `running (attempt 2)` and so on."""
+    attempts = job["attempt"]
     if job["state"] == State.RUNNING:
-        return f"running (attempt {job['attempt']})"
+        return f"running (attempt {attempts})" if attempts > 1 else "running"
     waiting = job.get("waiting") or {}
-    if waiting.get("jobID"):
-        return f"queued behind {waiting['jobID']}"
-    if waiting.get("until"):
-        return f"queued until {iso(waiting['until'])}"
-    return "queued until a worker is free" if waiting.get("for") == "worker" else str(job["state"])
+    match waiting.get("for"):
+        case "session":
+            return f"queued behind {waiting.get('jobID') or 'others of its session'}"
+        case "time":
+            again = f", for attempt {attempts + 1}" if attempts else ""
+            return f"queued until {when(waiting['until'])}{again}"
+        case "batch":
+            return "queued until its batch goes on"
+        case "worker":
+            return "queued until a worker is free"
+        case _:
+            return str(job["state"])
 
 
 def report(job: Json, message: Json | None, *, as_json: bool, **facts: Any) -> None:

@@ -60,7 +60,7 @@ def _directory(directory: Path, host: Host, *, ephemeral: bool) -> Iterator[tupl
             shutil.rmtree(temporary, ignore_errors=True)
     else:
         records.prepare(directory)
-        host.notice(f"this run's session is kept in {directory} (PROMPTQ_DATA_DIR names another place).")
+        host.notice(f"the session is kept in {directory} (PROMPTQ_DATA_DIR names another place).")
         yield directory, False
 
 

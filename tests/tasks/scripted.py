@@ -66,6 +66,10 @@ class Gate:
         self._open = threading.Event()
         self.reached = 0
 
+    @property
+    def is_open(self) -> bool:
+        return self._open.is_set()
+
     def open(self) -> None:
         self._open.set()
 

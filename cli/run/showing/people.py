@@ -41,9 +41,13 @@ class ForPeople:
         #: Line feeds that were told and not written: at the end of a text they are not wanted.
         self._held = ""
         self._headed = False
+        #: The tool that runs.
+        self._tool = ""
         self._waits: tuple[str, float] | None = None
 
     def waits(self, what: str) -> None:
+        if self._tool and what.startswith(_RUNNING):
+            what = f"{_RUNNING} {self._tool}"
         self._spinner.say(what)
         if self._waits is None or self._waits[0] != what:
             self._waits = (what, time.monotonic())
@@ -129,7 +133,7 @@ class ForPeople:
                 if not self._err.is_terminal and thought:
                     self._err.write(f"Thinking: {thought}\n")
             case "tool":
-                self._tool(part, is_done=is_done)
+                self._show_tool(part, is_done=is_done)
             case "step-start" | "step-finish":
                 pass
             case "file":
@@ -137,13 +141,15 @@ class ForPeople:
             case kind:
                 self._block(f"[{kind}]")
 
-    def _tool(self, part: Json, *, is_done: bool) -> None:
+    def _show_tool(self, part: Json, *, is_done: bool) -> None:
         state = part["state"]
         heading = _heading(part)
         if not is_done:
             self._close()
-            self.waits(f"{_RUNNING} {heading}")
+            self._tool = heading
+            self.waits(_RUNNING)
             return
+        self._tool = ""
         self._block(heading, BOLD)
         if state["status"] == "error":
             self._err.write(f"{str(state.get('error', '')).rstrip()}\n", RED)

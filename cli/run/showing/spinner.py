@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
+import unicodedata
 
+from cli.commands.printing import one_line
 from cli.run.showing.ink import CYAN, DIM, Ink
 
 _FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -27,6 +29,7 @@ class Spinner:
 
     def say(self, what: str) -> None:
         """Say from now on what is waited for."""
+        what = one_line(what)
         if what != self._what:
             self._what, self._since = what, time.monotonic()
 
@@ -38,7 +41,7 @@ class Spinner:
         frame = self._frames[int(now / _FRAME_S) % len(self._frames)]
         waited = int(now - self._since)
         seconds = f" ({waited} s)" if waited >= _SAY_SECONDS_AFTER_S else ""
-        line = f"{self._what}{seconds}"[: shutil.get_terminal_size().columns - 4]
+        line = _cut(f"{self._what}{seconds}", shutil.get_terminal_size().columns - 4)
         if self._ink.has_colours:
             self._ink.over(f"\033[{CYAN}m{frame}\033[0m \033[{DIM}m{line}\033[0m")
         else:
@@ -50,3 +53,12 @@ class Spinner:
         if self._drawn:
             self._ink.over("")
             self._drawn = False
+
+
+def _cut(text: str, columns: int) -> str:
+    """Keep of a text what fits."""
+    for at, character in enumerate(text):
+        columns -= 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if columns < 0:
+            return text[:at]
+    return text

@@ -67,7 +67,7 @@ def answered(command: Command, text: str) -> str:
 
 def test_a_first_run_just_works_stops_what_it_started_and_is_gone_on_in(home: Home) -> None:
     said = answered(home.run("hello"), "hello")
-    assert f"this run's session is kept in {home.data} (PROMPTQ_DATA_DIR names another place)." in said
+    assert f"the session is kept in {home.data} (PROMPTQ_DATA_DIR names another place)." in said
     assert home.servers() == []
     assert (home.data / ".gitignore").read_text() == "*\n"
     again = answered(home.run("--continue", "again"), "again")

@@ -25,7 +25,7 @@ from executors.base import (
 )
 from tests.api.following import House
 from tests.support.cli_runs import Promptq, Run
-from tests.support.commands import clean_environment
+from tests.support.commands import Command, clean_environment
 from tests.support.waiting import eventually
 from tests.tasks.scripted import END, Gate
 
@@ -138,6 +138,19 @@ def test_as_json_a_failure_is_an_error_and_a_void_attempt_is_said(promptq: Promp
     assert valid["part"]["text"] == "attempt 2"
     void = [event["messageID"] for event in events if event["type"] == "attempt_void"]
     assert {event["part"]["messageID"] for event in events if "part" in event} <= {valid["part"]["messageID"], *void}
+
+
+def test_what_is_waited_for_long_gets_a_line(house: House, tmp_path: Path) -> None:
+    gate = house.scripts["wait"] = Gate()
+    first = house.prompt("wait", "ses_busy").headers["location"].rpartition("/")[2]
+    eventually(lambda: gate.reached)
+    command = ("-P", "-m", "cli.main", "run", "-s", "ses_busy", "second")
+    with Command(*command, output=tmp_path / "output", environment=clean_environment(URL=house.url)) as run:
+        run.says(f"promptq: queued behind {first} …\n")
+        gate.open()
+        assert run.ends() == 0
+    assert run.output.count("queued behind") == 1
+    assert run.output.endswith("\nsecond\n")
 
 
 def test_somebody_else_cancels_the_prompt(promptq: Promptq, house: House) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from executors.base import Event, ReasoningDelta, Request, TextDelta
+from executors.base import Event, ReasoningDelta, Request, TextDelta, ToolCall, TransientError
 from tests.api.following import House
 from tests.support.commands import clean_environment
 from tests.support.proxy import Proxy, Weather
@@ -108,6 +108,40 @@ def test_what_is_written_over_fits_the_terminal(house: House, tmp_path: Path, ga
     drawn = re.findall(r"\r\033\[K([^\r\n]*)\r\033\[K", terminal.screen)
     assert drawn
     assert all(len(re.sub(r"\033\[[0-9;]*m", "", line)) < 30 for line in drawn)
+
+
+def test_while_a_failed_attempt_backs_off_people_are_told_until_when(house: House, tmp_path: Path) -> None:
+    gate = Gate()
+
+    async def busy(request: Request) -> AsyncIterator[Event]:
+        async for event in gate(request):
+            yield event
+            if request.job.attempt == 1 and gate.is_open:
+                raise TransientError("busy", "come back", retry_after_s=1.5)
+
+    house.scripts["busy"] = busy
+    with run(house, tmp_path, "busy") as terminal:
+        terminal.shows("half")
+        gate.open()
+        terminal.shows(", for attempt 2")
+        assert terminal.ends() == 0
+    shown = plain(terminal.screen)
+    assert re.search(r"\n\nhalf (whole)?\nthe attempt broke off; the answer begins anew\n", shown), shown
+    assert shown.endswith("\n\nhalf whole\n"), shown
+
+
+def test_a_tools_input_cannot_drive_the_terminal_either(house: House, tmp_path: Path) -> None:
+    async def hostile(_: Request) -> AsyncIterator[Event]:
+        yield ToolCall("c1", "bash", {"command": "echo\n\033[2J größe"})
+        await asyncio.Event().wait()
+
+    house.scripts["attack"] = hostile
+    with run(house, tmp_path, "attack") as terminal:
+        terminal.shows("running $ echo \ufffd[2J größe")
+        terminal.interrupt()
+        assert terminal.ends() == INTERRUPTED
+    assert "$ echo\n\ufffd[2J größe\ninterrupted\n" in plain(terminal.screen)
+    assert "\033[2J" not in terminal.screen
 
 
 @pytest.mark.parametrize("environment", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
