@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -99,17 +100,20 @@ def _visitor_with(authorization: str, keyring: Keyring, *, user: str | None = US
 class BodyLimit:
     """Stops reading a body at its limit, whatever its `Content-Length` says: nothing larger is ever held."""
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
+    def __init__(self, app: ASGIApp, limit: int, others: Mapping[str, int] | None = None) -> None:
+        """Put it around an application; `others` are the limits of paths that have their own."""
         self._app = app
         self._limit = limit
+        self._others = dict(others or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._others.get(scope["path"], self._limit)
         declared = _values(scope, b"content-length")
-        if any(each.isascii() and each.isdigit() and int(each[:20]) > self._limit for each in declared):
-            await render(BodyTooLarge(self._limit), scope)(scope, receive, send)
+        if any(each.isascii() and each.isdigit() and int(each[:20]) > limit for each in declared):
+            await render(BodyTooLarge(limit), scope)(scope, receive, send)
             return
         taken = 0
 
@@ -117,8 +121,8 @@ class BodyLimit:
             nonlocal taken
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self._limit:
-                raise BodyTooLarge(self._limit)
+            if taken > limit:
+                raise BodyTooLarge(limit)
             return dict(message)
 
         await self._app(scope, counted, send)

@@ -17,6 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.openai.errors import PromptFailed
+from api.openai.refusals import is_openai
+from api.openai.refusals import refusal as openai_refusal
 from api.opencode.refusals import NotOffered, invalid, is_newer, tagged
 from api.paths import route_path
 from api.replies import reply
@@ -95,8 +98,15 @@ def render(error: PromptqError, scope: Scope, *, kind: str | None = None) -> Res
         kind: of an invalid request: where the fault is (`Body`, `Query`, `Params`, `Headers`), if it is known.
     """
     match error:
+        case PromptFailed():
+            return reply(error.shape(), error.status)
         case InvalidRequest():
-            return reply(invalid(error, scope, kind or _kind_of(error, scope)), 400)
+            said = (
+                openai_refusal(error, 400)
+                if is_openai(scope)
+                else invalid(error, scope, kind or _kind_of(error, scope))
+            )
+            return reply(said, 400)
         case Conflict():
             return _named(scope, "ConflictError", error, 409, fields=list(error.fields))
         case BacklogFull():
@@ -164,6 +174,9 @@ def _named(
     headers: dict[str, str] | None = None,
     fields: list[str] | None = None,
 ) -> Response:
+    if is_openai(scope):
+        said = error if isinstance(error, PromptqError) else str(error)
+        return reply(openai_refusal(said, status), status, headers)
     if is_newer(scope):
         return reply(tagged(name, str(error), scope, None if isinstance(error, str) else error), status, headers)
     more = {"fields": fields} if fields else {}

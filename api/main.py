@@ -15,6 +15,8 @@ from fastapi import FastAPI
 from api import document, errors, health, jobs, logs, prompts, sessions
 from api.doors import BodyLimit, Doors
 from api.means import Bell, Means
+from api.openai import batches, chat, files
+from api.openai import models as openai_models
 from api.opencode import absent, empty, models, place
 from api.opencode.courtesy import Courtesy
 from api.opencode.newer import prompts as newer_prompts
@@ -41,13 +43,18 @@ from domain.shapes import VERSION
 from storage import redis_clients
 from storage.base import Store
 from storage.notices import NoticeReader, Notices
-from storage.opening import open_stores
+from storage.opening import batches_of, open_stores
 from tasks.doorbell import Doorbell
 
 THREADS = 64
 """How many requests ask the store at once. On SQLite those that write together are committed together."""
 
 ENTRY_POINTS = "promptq.executors"
+
+OPENAI = (files, batches, chat, openai_models)
+FILES = "/v1/files"
+FORM = 1024 * 1024
+"""Bytes of a form around a file."""
 
 OPENCODE = (place, models, newer_sessions, newer_prompts, newer_streams, empty)
 """What only OpenCode's clients ask for."""
@@ -115,14 +122,14 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.offer = Offer.of(settings, catalog)
-    for part in (prompts, jobs, sessions, streams, operating, health, *OPENCODE):
+    for part in (prompts, jobs, sessions, streams, operating, health, *OPENCODE, *OPENAI):
         # Not include_router: it copies nothing any more, and asks every router anew at every request.
         app.router.routes.extend(part.router.routes)
     app.router.routes.extend(absent.routes())
     errors.install(app)
     document.install(app)
     app.add_middleware(EphemeralView)
-    app.add_middleware(BodyLimit, limit=settings.body_limit)
+    app.add_middleware(BodyLimit, limit=settings.body_limit, others={FILES: settings.file_limit + FORM})
     app.add_middleware(Doors, settings=settings, keyring=keyring)
     app.add_middleware(errors.LastResort)
     app.add_middleware(HangUp)
@@ -165,7 +172,21 @@ async def _means(
         threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         stack.callback(threads.shutdown, wait=False)
         joining = Joining(opened, hub, watch)
-        yield Means(opened, doorbell, notices, waiters, announcer, hub, joining, terms, threads, redis, operations)
+        yield Means(
+            opened,
+            doorbell,
+            notices,
+            waiters,
+            announcer,
+            hub,
+            joining,
+            terms,
+            threads,
+            redis,
+            operations,
+            batches_of(opened),
+            settings.file_limit,
+        )
 
 
 @contextlib.asynccontextmanager

@@ -19,6 +19,7 @@ from domain.jobs import Job
 from domain.prompts import Admission, Disposition
 from domain.requests.prompts import Terms
 from storage.base import Store
+from storage.batches import Batches
 from storage.notices import Notices
 
 P = ParamSpec("P")
@@ -52,6 +53,10 @@ class Means:
     #: To ask whether Redis is there; None where there is none.
     redis: Redis | None
     operations: Operations
+    #: Files and batches; None where they are not kept.
+    batches: Batches | None = None
+    #: Bytes of one uploaded file.
+    file_limit: int = 0
 
     async def aside(self, ask: Callable[P, T], *arguments: P.args, **_: P.kwargs) -> T:
         """Ask the store in a thread; positional arguments only."""

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
+from domain.models import Catalog
 from domain.settings import Settings
 from executors.base import ENTRY_POINTS, Executor, ExecutorFactory, PermanentError, TransientError
 
@@ -16,6 +17,11 @@ log = logging.getLogger(__name__)
 def provider_of(model: str) -> str:
     """Return the part of `provider/model` before the first slash."""
     return model.partition("/")[0]
+
+
+def installed() -> Catalog:
+    """Return the models that prompts may name: those of the executors that are installed."""
+    return Catalog({point.name for point in entry_points(group=ENTRY_POINTS)})
 
 
 class Executors:

@@ -100,14 +100,21 @@ class Batches(Protocol):
 
     # Files
 
-    def begin_file(self, file: File) -> None:
-        """Begin an upload. The file is seen by nobody until it is whole, and goes by itself when it `expires`."""
+    def begin_file(self, tenant: str, file_id: str) -> File:
+        """Begin an upload. The file is seen by nobody until it is whole, and goes by itself in an hour."""
 
     def add_part(self, tenant: str, file_id: str, start: int, body: bytes) -> None:
         """Keep the next bytes of an upload, those from `start` on."""
 
-    def finish_file(self, file: File) -> None:
-        """End an upload: the file is there from now on."""
+    def finish_file(self, file: File, ttl_ms: Millis) -> File:
+        """End an upload: the file is there from now on, for so long from when it was begun.
+
+        Raises:
+            FileNotFound: the upload took too long.
+        """
+
+    def abandon_file(self, file: File) -> None:
+        """End an upload that came to nothing."""
 
     def file(self, tenant: str, file_id: str) -> File:
         """Return a file.

@@ -15,6 +15,7 @@ from api.streams.hub import Hub
 from domain import events
 from domain.errors import StoreUnavailable
 from domain.events import Bundle
+from domain.ids import is_hidden
 from domain.jobs import Job
 from domain.prompts import Admission, Disposition
 from domain.record import Record
@@ -123,7 +124,9 @@ class Announcer:
                 if not watched:
                     self._quiet_until.update(dict.fromkeys(tenants, time.monotonic() + QUIET_S))
             else:
-                here = [change for change in changes if self._hub.wants(change.tenant)]
+                here = [
+                    change for change in changes if self._hub.wants(change.tenant) and not is_hidden(change.session_id)
+                ]
                 self._hub.take(self._bundles(here, {(change.tenant, change.session_id): False for change in here}))
             for change in changes:
                 if change.gone is not None:

@@ -34,6 +34,8 @@ class Client:
     kind: Kind
     #: The session that it follows; None: all of the tenant.
     session_id: str | None = None
+    #: Of one that follows all: whether it is told of ephemeral sessions alone.
+    only_ephemeral: bool = False
     #: Bundles that came before the client was told what it had missed; None: they are sent as they come.
     held: list[Rendered] | None = None
     #: Whether nothing more is to come.

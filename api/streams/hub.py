@@ -14,6 +14,7 @@ from domain import events
 from domain.clock import Millis
 from domain.errors import StoreUnavailable
 from domain.events import Bundle, Order, Stage
+from domain.ids import is_ephemeral
 from domain.jobs import Job
 from domain.sessions import Session
 from storage.base import Store
@@ -157,7 +158,8 @@ class Hub:
         self._note(found)
         ready = Rendered(found)
         for client in self._whole.get(found.tenant, ()):
-            client.take_in(ready)
+            if is_ephemeral(found.session_id) or not client.only_ephemeral:
+                client.take_in(ready)
         following = self._followed.get((found.tenant, found.session_id))
         if following is None or following.session.incarnation != found.incarnation:
             return

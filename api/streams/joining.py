@@ -36,6 +36,10 @@ class Joining:
         self._hub = hub
         self._watch = watch
 
+    async def announce(self, client: Client) -> None:
+        """Say that somebody is about to follow a session that may not be there yet."""
+        await self._watch.begin(client)
+
     async def whole(self, client: Client) -> Callable[[], None]:
         """Let a client watch all of its tenant. Returns what lets it leave."""
         client.put(rendered([events.connected()], client.kind))

@@ -56,7 +56,7 @@ async def follow_session(request: Request) -> Response:
 async def _stream_of_all(request: Request, kind: Kind) -> Response:
     location_of(request)
     call = Call(request)
-    client = Client(call.tenant, kind)
+    client = Client(call.tenant, kind, only_ephemeral=call.is_ephemeral_only)
     return EventStream(client, await courtesy_of(request).stream(call, call.means.joining.whole(client)))
 
 

@@ -183,15 +183,7 @@ class Progress(Record):
 
     batch: Batch
     tally: Tally
-    #: Of its open jobs: how many run now.
+    #: Lines that were passed and have no outcome yet.
+    open: int = 0
+    #: How many of these run now.
     running: int = 0
-
-    @property
-    def open(self) -> int:
-        """Lines that were passed and have no outcome yet."""
-        return self.batch.passed - self.tally.ended
-
-    @property
-    def waiting(self) -> int:
-        """Lines that were not passed."""
-        return self.batch.total - self.batch.passed

@@ -87,17 +87,25 @@ def of_refusal(number: int, refusal: LineRefused, batch_id: str) -> Result:
 
 def completion(job: Job, answer: Message) -> dict[str, Any]:
     """Write an answer as OpenAI's chat completion."""
-    text = "".join(str(part["text"]) for part in answer.parts if part["type"] == "text")
-    reason = _FINISHES.get(str(answer.detail.get("finish", "stop")), "stop")
-    message = {"role": "assistant", "content": text, "refusal": None}
+    message = {"role": "assistant", "content": text_of(answer), "refusal": None}
     return {
         "id": completion_id(job.id),
         "object": "chat.completion",
         "created": seconds(job.created),
         "model": job.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}],
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason(answer)}],
         "usage": completion_usage(job.usage or Usage()),
     }
+
+
+def text_of(answer: Message) -> str:
+    """Return what an answer says."""
+    return "".join(str(part["text"]) for part in answer.parts if part["type"] == "text")
+
+
+def finish_reason(answer: Message) -> str:
+    """Return why an answer ends, in OpenAI's words."""
+    return _FINISHES.get(str(answer.detail.get("finish", "stop")), "stop")
 
 
 def completion_id(job_id: str) -> str:

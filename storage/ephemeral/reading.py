@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from domain.creation import committed_turns
 from domain.errors import MessageNotFound, SessionNotFound
+from domain.ids import is_hidden
 from domain.jobs import Job
 from domain.messages import Message, Turn
 from domain.sessions import Session
@@ -59,7 +60,8 @@ def sessions(snapshots: Snapshots, tenant: str, query: SessionQuery) -> list[Ses
 
 def _matches(session: Session, query: SessionQuery) -> bool:
     return (
-        (query.after is None or (session.updated, session.id) < query.after)
+        not is_hidden(session.id)
+        and (query.after is None or (session.updated, session.id) < query.after)
         and (query.since is None or session.updated >= query.since)
         and (not query.search or query.search.lower() in session.title.lower())
         and (query.parent_id is None or session.parent_id == query.parent_id)
@@ -77,7 +79,7 @@ def busy_sessions(snapshots: Snapshots, tenant: str) -> dict[str, Job]:
     for (_, session_id), snapshot in snapshots.load_all(dict(names)).items():
         head_id = snapshot.head_id()
         head = snapshot.job(head_id) if head_id is not None else None
-        if head is not None:
+        if head is not None and not is_hidden(session_id):
             heads[session_id] = head
     return heads
 

@@ -19,6 +19,7 @@ from typing import Any
 import redis
 
 from domain.events import Bundle
+from domain.ids import is_hidden
 from domain.jobs import Job, State
 from domain.record import Record
 from storage import redis_clients
@@ -151,7 +152,9 @@ class Notices:
         whole = {tenant for tenant, answer in zip(tenants, answers, strict=False) if answer is not None}
         kept = (answer is not None for answer in answers[len(tenants) :])
         return {
-            session: is_kept for session, is_kept in zip(names, kept, strict=True) if is_kept or session[0] in whole
+            session: is_kept
+            for session, is_kept in zip(names, kept, strict=True)
+            if is_kept or (session[0] in whole and not is_hidden(session[1]))
         }
 
     def _publish(self, jobs: Sequence[Job], bundles: Sequence[Bundle]) -> None:

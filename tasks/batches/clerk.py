@@ -20,12 +20,12 @@ from domain.clock import Millis, millis
 from domain.errors import BacklogFull, FileNotFound, StoreUnavailable
 from domain.jobs import Job
 from storage.base import Store
+from storage.batch_lines import BatchTerms
 from storage.batches import Batches, Load, Name
 from storage.failpoints import failpoint
 from tasks.batches import watching
 from tasks.batches.feeding import TOGETHER, Feeder
 from tasks.batches.reading import Reading
-from tasks.batches.terms import BatchTerms
 
 log = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from domain.errors import BacklogFull, PromptqError, StoreUnavailable
 from domain.jobs import Failure
 from domain.prompts import Prompt
 from storage.base import Store
+from storage.batch_lines import BatchTerms
 from storage.batches import Batches, KeptLine, Step
-from tasks.batches.terms import BatchTerms
 
 TOGETHER = 128
 """Lines of one step: the database's only writer is held for some ten milliseconds."""

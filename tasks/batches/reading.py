@@ -11,8 +11,8 @@ from domain.batches.batch import Batch, LineError
 from domain.batches.lines import RawLine
 from domain.batches.validation import Findings, validate
 from domain.errors import FileNotFound, StoreUnavailable
+from storage.batch_lines import BatchTerms
 from storage.batches import Batches, Name
-from tasks.batches.terms import BatchTerms
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 
 from domain.clock import millis
 from domain.prompts import Admission, Disposition
+from domain.requests.prompts import Terms
 from domain.settings import Settings
-from executors.registry import Executors
+from executors.registry import Executors, installed
 from storage.base import Store
+from storage.batch_lines import BatchTerms
 from storage.batches import Batches
 from tasks.batches.clerk import Clerk
-from tasks.batches.terms import BatchTerms
 from tasks.engine.duties import Duties
 from tasks.engine.event_loop import EventLoop
 from tasks.engine.exchanging import Exchanger
@@ -116,7 +117,7 @@ class Engine:
             self._clerk = Clerk(
                 batches,
                 store,
-                BatchTerms.of(settings),
+                BatchTerms.of(settings, Terms(installed(), echo_faults=settings.echo_faults)),
                 self.worker,
                 retention_ms=millis(settings.retention * 86_400),
                 ended=lambda jobs: self._publish(Commit(ended=jobs)),

@@ -15,8 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from domain.clock import millis
+from domain.conversations import turns_before
 from domain.errors import StoreUnavailable
-from domain.jobs import AttemptEnd, Failure, Job, Outcome
+from domain.ids import is_hidden
+from domain.jobs import AttemptEnd, Claimed, Failure, Outcome
 from domain.messages import Turn
 from executors.base import Event, ExecutionError, Executor, Request, TransientError
 from executors.registry import Executors
@@ -150,7 +152,7 @@ class Runner:
     async def _answer(self, attempt: Attempt) -> None:
         claimed = attempt.claimed
         executor: Executor = self._executors.loaded(claimed.job.model) or await self._executors.load(claimed.job.model)
-        request = Request(claimed.job, claimed.prompt, claimed.session, partial(self._history, claimed.job))
+        request = Request(claimed.job, claimed.prompt, claimed.session, partial(self._history, claimed))
         events = executor.run(request)
         add = attempt.folding.add
         event: Event
@@ -162,8 +164,11 @@ class Runner:
             if aclose is not None:
                 await aclose()
 
-    async def _history(self, job: Job) -> Sequence[Turn]:
+    async def _history(self, claimed: Claimed) -> Sequence[Turn]:
         """Load the turns before a job. While the store is away it is asked again, until the attempt is stopped."""
+        job = claimed.job
+        if is_hidden(job.session_id):
+            return turns_before(claimed.prompt)
         pause = 0.1
         while True:
             try:

@@ -191,10 +191,12 @@ def tally_sum(tx: Tx, name: Name) -> Tally:
 def progress_of(tx: Tx, found: Batch) -> Progress:
     """Count what has become of a batch's lines. Postgres: ends may come between its statements."""
     key = {"key_tenant": found.tenant, "key_id": found.id}
-    counts: dict[str, int] = {}
+    opened = running = 0
     if found.state.is_active:
         counts = {str(state): int(count) for state, count in tx.execute(_states, key).all()}
-    return Progress(found, tally_sum(tx, (found.tenant, found.id)), counts.get("running", 0))
+        watched = _watched_count.all(tx, {**key, "most": found.total})[0][0]
+        opened, running = sum(counts.values()) + watched, counts.get("running", 0)
+    return Progress(found, tally_sum(tx, (found.tenant, found.id)), opened, running)
 
 
 def listed(tx: Tx, tenant: str, query: Listing) -> list[Batch]:

@@ -30,18 +30,24 @@ class SqlBatches:
         self._read = transactions.read
         self._terms = terms
 
-    def begin_file(self, file: File) -> None:
+    def begin_file(self, tenant: str, file_id: str) -> File:
         """See `Batches.begin_file`."""
-        self._write("file", lambda tx: files.insert(tx, file))
+        return self._write("file", lambda tx: files.begin(tx, tenant, file_id))
 
     def add_part(self, tenant: str, file_id: str, start: int, body: bytes) -> None:
         """See `Batches.add_part`."""
         compressed = files.compressed(body)
         self._write("file_part", lambda tx: files.add_part(tx, tenant, file_id, start, compressed))
 
-    def finish_file(self, file: File) -> None:
+    def finish_file(self, file: File, ttl_ms: Millis) -> File:
         """See `Batches.finish_file`."""
-        self._write("file", lambda tx: files.replace(tx, file.evolve(state="ready")))
+        finished = file.evolve(state="ready", expires=file.created + ttl_ms)
+        self._write("file", lambda tx: files.replace(tx, finished, only="uploading"))
+        return finished
+
+    def abandon_file(self, file: File) -> None:
+        """See `Batches.abandon_file`."""
+        self._write("file", lambda tx: files.replace(tx, file.evolve(state="gone", expires=0), only="uploading"))
 
     def file(self, tenant: str, file_id: str) -> File:
         """See `Batches.file`."""

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import httpx2
 import pytest
 import redis
 
 from storage.opening import open_stores
-from tests.api.conftest import Api, Apis, a_prompt
+from tests.api.conftest import Api, Apis, a_prompt, serving
+from tests.api.following import Follower
 from tests.support.valkey import ValkeyServer
+from tests.support.waiting import eventually
 
 UNATTENDED = [{"permission": "question", "action": "deny", "pattern": "*"}]
 """What `opencode run` says of its sessions: nobody sits there who could be asked."""
@@ -100,3 +103,16 @@ def test_the_password_is_asked_for_there_too(memory_apis: Apis) -> None:
     served = memory_apis.start(password="secret")
     assert served.get("/ephemeral/config").status_code == 401
     assert served.get("/ephemeral/healthz").status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/event", "/global/event"])
+def test_its_events_tell_of_ephemeral_sessions_alone(path: str) -> None:
+    with serving() as server:
+        inside, outside = (Follower(server.port, prefix + path).start() for prefix in ("/ephemeral", ""))
+        for session in ("ses_kept", "ses_tmp_once"):
+            httpx2.post(f"http://127.0.0.1:{server.port}/session", json={"id": session})
+        eventually(lambda: "ses_tmp_once" in str(inside.events) and "ses_tmp_once" in str(outside.events))
+        assert "ses_kept" not in str(inside.events)
+        assert "ses_kept" in str(outside.events)
+        inside.close()
+        outside.close()

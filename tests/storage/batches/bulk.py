@@ -34,16 +34,14 @@ class Bulk:
     def batches(self) -> Batches:
         return self.store.batches
 
-    def upload(self, content: bytes, *, piece: int = 1000, **fields: Any) -> File:
+    def upload(self, content: bytes, *, piece: int = 1000, purpose: str = "batch", ttl_ms: int = 30 * DAY_MS) -> File:
         """Upload a file in pieces."""
-        made = File(self.tenant, new_file_id(), "x.jsonl", "batch", self.clock(), self.clock() + 30 * DAY_MS)
-        made = made.evolve(**fields)
-        self.batches.begin_file(made)
+        made = self.batches.begin_file(self.tenant, new_file_id())
         for start in range(0, len(content), piece):
             self.batches.add_part(self.tenant, made.id, start, content[start : start + piece])
-        made = made.evolve(size=len(content), digest=hashlib.sha256(content).hexdigest())
-        self.batches.finish_file(made)
-        return made.evolve(state="ready")
+        digest = hashlib.sha256(content).hexdigest()
+        made = made.evolve(name="x.jsonl", purpose=purpose, size=len(content), digest=digest)
+        return self.batches.finish_file(made, ttl_ms)
 
     def content(self, file: File) -> bytes:
         return b"".join(self.batches.parts(file.tenant, file.id))

@@ -29,17 +29,25 @@ def test_an_empty_file_is_a_file(bulk: Bulk) -> None:
 
 def test_an_upload_that_is_not_finished_is_seen_by_nobody_and_goes(bulk: Bulk) -> None:
     whole = bulk.upload(CONTENT)
-    half = whole.evolve(id="file-half", state="uploading", expires=bulk.clock() + 1000)
-    bulk.batches.begin_file(half)
+    half = bulk.batches.begin_file("default", "file-half")
     bulk.batches.add_part("default", half.id, 0, b"x")
     with pytest.raises(FileNotFound):
         bulk.batches.file("default", half.id)
     assert [file.id for file in bulk.batches.files("default", Listing(10))] == [whole.id]
-    bulk.clock.advance(1001)
+    bulk.clock.advance(3_600_000)
     while bulk.batches.tidy(retention_ms=DAY_MS, limit=10):
         pass
     with pytest.raises(FileNotFound):
-        bulk.batches.finish_file(half)
+        bulk.batches.finish_file(half, DAY_MS)
+
+
+def test_an_upload_that_came_to_nothing_goes_at_once(bulk: Bulk) -> None:
+    half = bulk.batches.begin_file("default", "file-half")
+    bulk.batches.abandon_file(half)
+    with pytest.raises(FileNotFound):
+        bulk.batches.finish_file(half, DAY_MS)
+    assert bulk.batches.tidy(retention_ms=DAY_MS, limit=10)
+    assert not bulk.batches.tidy(retention_ms=DAY_MS, limit=10)
 
 
 def test_a_file_is_its_tenants_own(bulk: Bulk) -> None:
@@ -52,7 +60,7 @@ def test_a_file_is_its_tenants_own(bulk: Bulk) -> None:
 
 
 def test_a_file_expires(bulk: Bulk) -> None:
-    file = bulk.upload(CONTENT, expires=bulk.clock() + 1000)
+    file = bulk.upload(CONTENT, ttl_ms=1000)
     bulk.clock.advance(1000)
     with pytest.raises(FileNotFound):
         bulk.batches.file("default", file.id)

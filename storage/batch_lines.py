@@ -1,19 +1,16 @@
-"""What a server takes in files, and how it runs them."""
+"""What a server takes in files of batches, and how their lines are read from where the files are kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
 from domain.batches.batch import Batch
 from domain.batches.lines import START, Place, RawLine, split
 from domain.batches.reading import LineReader
-from domain.models import Catalog
 from domain.record import Record
 from domain.requests.prompts import Terms
 from domain.settings import Settings
-from executors.base import ENTRY_POINTS
 from storage.batches import Batches
 
 
@@ -27,10 +24,9 @@ class BatchTerms(Record):
     longest_line: int = 1024 * 1024
 
     @classmethod
-    def of(cls, settings: Settings) -> BatchTerms:
-        """Take them from the settings, and from which executors are installed."""
-        catalog = Catalog({point.name for point in entry_points(group=ENTRY_POINTS)})
-        return cls(Terms(catalog, echo_faults=settings.echo_faults), settings.batch_lines, settings.batch_line_limit)
+    def of(cls, settings: Settings, terms: Terms) -> BatchTerms:
+        """Take the limits from the settings."""
+        return cls(terms, settings.batch_lines, settings.batch_line_limit)
 
     def reader(self, batch: Batch) -> LineReader:
         """Make the reader of a batch's lines."""
