@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.faults import plan as plans
+from tests.faults.control import running as control
 from tests.faults.figures import Figures
 from tests.faults.mutations.catalogue import MUTANTS
 from tests.faults.mutations.running import judge_all
@@ -31,6 +32,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--good-limit", type=int, default=GOOD_LIMIT, metavar="N", help="attempts of good prompts (50)")
     parser.add_argument("--until-broken", action="store_true", help="end with the first round that breaks something")
     parser.add_argument("--mutations", nargs="*", metavar="NAME", help="run promptq broken on purpose: all must show")
+    parser.add_argument("--control", action="store_true", help="the same to plain Celery with late acknowledgements")
     parser.add_argument("--list", action="store_true", help="list the kinds of faults")
     return parser.parse_args(arguments)
 
@@ -80,6 +82,9 @@ def main() -> int:
     if given.mutations is not None:
         chosen = [mutant for mutant in MUTANTS if not given.mutations or mutant.name in given.mutations]
         return 0 if chosen and judge_all(chosen, seed, say) else 1
+    if given.control:
+        say(str(control.run(given.minutes, seed, given.only)))
+        return 0
     done = [storm(database, given, seed) for database in DATABASES if given.database in {None, database}]
     return 1 if any(figures.violations for figures in done) else 0
 

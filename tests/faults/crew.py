@@ -12,7 +12,7 @@ import httpx2
 from cli import roles
 from tests.crash import failpoints
 from tests.crash.fleet import Fleet, Member
-from tests.faults.ground import Ground, Host
+from tests.faults.ground import Ground, Host, free_port
 from tests.support.waiting import eventually
 
 LOOK_S = 0.05
@@ -56,6 +56,8 @@ class Crew:
         first, second = ground.hosts
         self.api = Post("api", 0, first)
         #: The last one is on a host of its own.
+        self.flower = Post("flower", 0, first)
+        self.flower_port = free_port()
         self.workers = [Post("worker", number, first if number < workers - 1 else second) for number in range(workers)]
         #: Ends that no fault explains, and how many found themselves that they could not go on.
         self.odd_ends: list[str] = []
@@ -65,13 +67,14 @@ class Crew:
 
     @property
     def posts(self) -> list[Post]:
+        """What is promptq's own: without Flower, which only looks on."""
         return [self.api, *self.workers]
 
     def any_worker(self) -> Post:
         return self._chance.choice(self.workers)
 
     def __enter__(self) -> Self:
-        for post in self.posts:
+        for post in (*self.posts, self.flower):
             self._fill(post)
         eventually(self.answers, 60, what="the API answers")
         self._thread.start()
@@ -116,16 +119,20 @@ class Crew:
 
     def _tend(self) -> None:
         while not self._ending.wait(LOOK_S):
-            for post in self.posts:
+            for post in (*self.posts, self.flower):
                 with post.lock:
                     if not post.is_vacant and (post.member is None or not post.member.is_alive):
                         self._fill(post)
 
     def _fill(self, post: Post) -> None:
-        if post.member is not None:
+        if post.member is not None and post is not self.flower:
             self._look_at_end(post.member)
         settings = self._ground.settings_on(post.host)
-        if post.role == "api":
+        if post is self.flower:
+            seen = {"FLOWER_UNAUTHENTICATED_API": "true"}
+            port = {"flower_port": str(self.flower_port)}
+            post.member = self.fleet.start(roles.flower, "flower", settings={**settings, **port}, environment=seen)
+        elif post is self.api:
             post.member = self.fleet.start(
                 roles.api, "api", post.armed, settings=settings, environment=post.environment
             )

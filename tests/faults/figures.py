@@ -31,6 +31,8 @@ class Figures:
     #: Processes that have ended, and those of them that found that they could not go on.
     deaths: int = 0
     gave_up: int = 0
+    #: Rounds after which Flower was looked into.
+    flower: int = 0
     violations: list[Violation] = field(default_factory=list)
 
     def add(self, history: History, found: Sequence[Violation]) -> None:

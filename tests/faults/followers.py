@@ -47,7 +47,7 @@ def followers(load: Load, name: str) -> None:
 
 
 def _is_idle(event: Event) -> bool:
-    return event["type"] == "session.status" and event["properties"]["status"]["type"] == "idle"
+    return bool(event["type"] == "session.status" and event["properties"]["status"]["type"] == "idle")
 
 
 class Stream:

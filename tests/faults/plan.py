@@ -64,7 +64,7 @@ def short(database: str) -> list[Plan]:
 
 def poisoned(seconds: float) -> Plan:
     """Poison among good prompts, and nothing else: none of those may fail for it, though they have few attempts."""
-    return Plan(seconds, (), once=False, deadly=2, good_limit=3)
+    return Plan(seconds, (), once=False, deadly=0.7, good_limit=3)
 
 
 def long(

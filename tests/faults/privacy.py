@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import httpx2
 import redis
 
 from tests.support.history import Trace
@@ -100,6 +101,17 @@ def traces(contents: Iterable[bytes], marker: bytes, place: str) -> list[Trace]:
             excerpt = content[max(0, at - _CONTEXT) : at + len(marker)].decode(errors="replace")
             found.append(Trace(place, excerpt))
     return found
+
+
+def in_flower(port: int, marker: str) -> Iterator[Trace]:
+    """Where the marker is in what Flower shows of its tasks.
+
+    Raises:
+        httpx2.HTTPError: Flower does not answer.
+    """
+    answer = httpx2.get(f"http://127.0.0.1:{port}/api/tasks", params={"limit": 100_000}, timeout=30)
+    answer.raise_for_status()
+    yield from traces((answer.content,), marker.encode(), "Flower's tasks")
 
 
 def in_files(paths: Iterable[Path], marker: str) -> Iterator[Trace]:

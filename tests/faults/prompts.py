@@ -42,6 +42,9 @@ GOOD_LIMIT = 50
 #: The seconds that an attempt may take, where it would take for ever.
 TIMEOUT_S = 1.5
 
+#: What some prompts have in them: characters that databases, JSON and logs have had trouble with.
+ODD = "\0☃𝄞\u2028\"'\\%s{0}"
+
 POISON = frozenset({Kind.HOPELESS, Kind.ENDLESS, Kind.MEMORY, Kind.KILLING})
 
 #: How often each comes, of a thousand. The rest are plain.
@@ -96,7 +99,8 @@ class Asked:
 
     @property
     def text(self) -> str:
-        return f"{self.session} says {self.number} [{self.kind}] {self.marker}".rstrip()
+        odd = ODD if self.number % 11 == 7 else ""
+        return f"{self.session} says {self.number} [{self.kind}] {self.marker}{odd}".rstrip()
 
     @property
     def limit(self) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
+import httpx2
+
 from domain.clock import millis, system_clock
 from tests.crash.executor import register
 from tests.crash.fleet import Fleet
@@ -133,7 +135,9 @@ class Storm:
             self._do(scene, plan, records)
             last_fault = system_clock()
             complaints = self._end_clients(clients)
-            watch.until_all_have_ended(plan.lease_s + 10 + AHEAD_S)
+            if not watch.until_all_have_ended(plan.lease_s + 10 + AHEAD_S):
+                # Too late already; but what is read while it still changes would look worse than it is.
+                watch.until_all_have_ended(CLIENTS_S)
             watch.read()
         records.write(*complaints, *self._traces())
         records.close()
@@ -219,6 +223,11 @@ class Storm:
             paths += self.directory.glob("promptq.db*")
         data = self.directory / "data"
         yield from privacy.in_files([*paths, *([data] if data.exists() else [])], self.marker)
+        try:
+            yield from privacy.in_flower(self.crew.flower_port, self.marker)
+            self.figures.flower += 1
+        except httpx2.HTTPError:
+            return  # a Redis that was killed took it along, and it is only just back
 
     def _left_behind(self) -> list[Violation]:
         """I8: what is in Redis when everything ephemeral should have gone. Odd ends of processes, too."""
@@ -229,6 +238,8 @@ class Storm:
             while (left := list(watch.everything())) and time.monotonic() < give_up_at:
                 time.sleep(0.5)
         found = [Violation("I8", f"content of an ephemeral session stays in {trace.place}") for trace in left]
+        if not self.figures.flower:
+            found.append(Violation("I8", "Flower could not be looked into after any round"))
         return [*found, *(Violation("row 4", f"a process ended by itself: {end}") for end in self.crew.odd_ends)]
 
 

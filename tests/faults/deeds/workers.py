@@ -40,6 +40,13 @@ def kill_api_amid_admission(scene: Scene) -> None:
     scene.until(scene.crew.answers, 30, "row 10", "answering again")
 
 
+def break_admission(scene: Scene) -> None:
+    """A group of prompts that share a transaction cannot be committed together: each has to be taken alone."""
+    scene.crew.kill(scene.crew.api, f"store.before_commit.admit=raise@{scene.chance.randint(5, 40)}")
+    scene.until(scene.crew.answers, 30, "row 10", "answering again")
+    scene.let(3)
+
+
 def freeze_worker(scene: Scene) -> None:
     """At any moment, for longer than its lease."""
     member = scene.crew.any_worker().member
@@ -137,6 +144,8 @@ DEEDS = (
     Deed("API killed", kill_api, "servers", weight=2),
     Deed("API killed at a failpoint", kill_api_at_failpoint, "servers"),
     Deed("API killed amid an admission", kill_api_amid_admission, "servers", weight=2),
+    # On SQLite the commit that breaks has more in it than admissions.
+    Deed("admission of a group broken", break_admission, "servers", databases=("postgres",)),
     Deed("worker frozen", freeze_worker, "workers", weight=3),
     Deed("worker frozen with ends in hand", freeze_worker_with_ends, "workers", weight=2),
     Deed("worker frozen in a transaction", freeze_worker_in_transaction, "workers"),

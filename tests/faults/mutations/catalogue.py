@@ -114,7 +114,7 @@ MUTANTS = (
         ],
         frozenset({"row 9"}),
         "sqlite",
-        deadly=8,
+        deadly=0.7,
         poisoned=True,
     ),
     Mutant(

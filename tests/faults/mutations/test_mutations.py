@@ -1,4 +1,4 @@
-"""The mutations fit the code as it is. (That the suite finds each of them out is for `./run faults --mutations`.)"""
+"""The mutations fit the code as it is. That the suite finds each of them out is for `./run faults --mutations`."""
 
 from pathlib import Path
 
