@@ -33,6 +33,7 @@ NO_TUI = "this server drives nobody's terminal"
 NO_SHARING = "sessions are not published; who has the server's address and a key can read them"
 NO_REWRITING = "what was said in a session stays said; `fork` with a `messageID` continues from an earlier point"
 NO_SUMMARIES = "promptq asks no model for anything but the answers to prompts"
+NO_OTHER_PROJECTS = "`/session` lists all: there is one project"
 NO_STREAM_OF_ALL = "`/event` and `/global/event` tell the same"
 
 
@@ -98,6 +99,7 @@ ALL = (
     Absent("/experimental/control-plane/move-session", _POST, NO_MOVING),
     Absent("/experimental/worktree", ("POST", "DELETE"), NO_VCS),
     Absent("/experimental/worktree/reset", _POST, NO_VCS),
+    Absent("/experimental/session", ("GET",), NO_OTHER_PROJECTS),
     Absent("/experimental/session/{sessionID}/background", _POST, NO_BACKGROUND),
     Absent("/experimental/project/{projectID}/copy", ("POST", "DELETE"), NO_WORKSPACES),
     Absent("/experimental/project/{projectID}/copy/refresh", _POST, NO_WORKSPACES),
