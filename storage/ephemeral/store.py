@@ -130,7 +130,12 @@ class EphemeralStore:
 
     def admit_soon(self, tenant: str, session_id: str, prompt: Prompt) -> Future[Admission]:
         """See `Store.admit_soon`."""
-        return self._threads.submit(self.admit, tenant, session_id, prompt)
+        try:
+            return self._threads.submit(self.admit, tenant, session_id, prompt)
+        except RuntimeError as error:
+            answer: Future[Admission] = Future()
+            answer.set_exception(StoreUnavailable(f"the store is closed, or has no thread left: {error}"))
+            return answer
 
     def message(self, tenant: str, session_id: str, message_id: str) -> Message:
         """See `Store.message`."""

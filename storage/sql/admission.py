@@ -14,6 +14,7 @@ from domain import creation as creating
 from domain import lifecycle
 from domain.clock import Millis
 from domain.errors import (
+    BacklogFull,
     JobNotFound,
     JobNotRetryable,
     MessageNotFound,
@@ -97,7 +98,8 @@ def admit_together(
 ) -> list[Outcome]:
     """Take prompts, in this order.
 
-    Left are those whose session somebody else holds or is just making (nobody is waited for), and those that
+    Left are those whose session somebody else holds or has just made (but who is making one now is waited for: nobody
+    can tell yet what it will be), and those that
     interrupt what is under way, unless `alone`: then there is one, it waits, and is left only if its session is being
     made by another. With `waits`, sessions that others hold are waited for, in their order.
     """
@@ -157,16 +159,7 @@ class _Group:
         prompt = arrival.prompt
         of = self._queues.get(arrival.session_name)
         if of is None:
-            if prompt.if_missing == "fail":
-                if not self._sees_all:
-                    return None
-                raise SessionNotFound(arrival.session_id)
-            self._check_backlog(arrival)
-            implied = creating.implied(arrival.session_id, prompt)
-            of = _Queue(creating.new_session(arrival.tenant, implied, self._now), created=True)
-            self._queues[arrival.session_name] = of
-            of.places.append(place)
-            return self._admit(of, prompt, created=True)
+            return self._take_into_new(place, arrival)
         of.places.append(place)
         if of.is_left:
             return None
@@ -183,6 +176,25 @@ class _Group:
             return self._admit(of, prompt).evolve(ended=ended, interrupted=interrupted)
         of.is_left = True
         return None
+
+    def _take_into_new(self, place: int, arrival: Arrival) -> Outcome:
+        """Decide on one whose session was not found."""
+        prompt = arrival.prompt
+        if prompt.if_missing == "fail":
+            if not self._sees_all:
+                return None
+            raise SessionNotFound(arrival.session_id)
+        try:
+            self._check_backlog(arrival)
+        except BacklogFull:
+            if self._sees_all:
+                raise
+            return None  # the session may be there, and this a repeat
+        implied = creating.implied(arrival.session_id, prompt)
+        of = _Queue(creating.new_session(arrival.tenant, implied, self._now), created=True)
+        self._queues[arrival.session_name] = of
+        of.places.append(place)
+        return self._admit(of, prompt, created=True)
 
     def write(self) -> None:
         """Write what was decided."""

@@ -10,11 +10,11 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 
-from domain.errors import PromptqError, StoreUnavailable
+from domain.errors import PromptqError, StoreIncompatible, StoreUnavailable
 from domain.prompts import Admission
 from storage.sql import admission
 from storage.sql.admission import Arrival, Outcome, Terms
-from storage.sql.transactions import Transactions, Tx
+from storage.sql.transactions import Transactions, Tx, is_for_a_lock
 
 MOST_TOGETHER = 128
 """Prompts in one group: locks are held for milliseconds."""
@@ -67,15 +67,17 @@ class Gathering:
             return admission.admit_together(tx, [arrival for arrival, _ in group], self._terms)
 
         def done(future: Future[list[Outcome]]) -> None:
-            self._end(group or self._begin(), future)
+            # A transaction that never began, because the database is away, is the answer to all who wait for one.
+            self._end(group or self._begin(everybody=True), future)
 
         self._transactions.write_soon(NAME, work).add_done_callback(done)
 
-    def _begin(self) -> list[Waiting]:
+    def _begin(self, *, everybody: bool = False) -> list[Waiting]:
         with self._lock:
             self._asked = False
             self._under_way += 1
-            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST_TOGETHER))]
+            most = len(self._waiting) if everybody else MOST_TOGETHER
+            group = [self._waiting.popleft() for _ in range(min(len(self._waiting), most))]
             more = self._may_ask()
         if more:
             self._ask()
@@ -94,7 +96,7 @@ class Gathering:
                     self._take_alone(arrival, answer)
                 else:
                     _settle(answer, outcome)
-        elif isinstance(error, StoreUnavailable):
+        elif isinstance(error, StoreUnavailable | StoreIncompatible) and not is_for_a_lock(error):
             for _, answer in group:
                 answer.set_exception(error)
         else:
@@ -110,9 +112,10 @@ class Gathering:
             else:
                 answer.set_exception(error)
 
-        self._transactions.write_soon(NAME, lambda tx: admission.admit(tx, arrival, self._terms)).add_done_callback(
-            done
-        )
+        def work(tx: Tx) -> Admission:
+            return admission.admit(tx, arrival, self._terms)
+
+        self._transactions.write_soon(NAME, work, waits=True).add_done_callback(done)
 
 
 def _settle(answer: Future[Admission], outcome: Admission | PromptqError) -> None:

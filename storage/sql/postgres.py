@@ -14,7 +14,7 @@ from sqlalchemy import exc
 from domain.clock import Clock
 from domain.errors import StoreUnavailable
 from storage.failpoints import failpoint
-from storage.sql.transactions import Tx, translated
+from storage.sql.transactions import Tx, failed, translated
 
 T = TypeVar("T")
 
@@ -31,8 +31,11 @@ CONNECT_TIMEOUT_S = 5
 KEPT = 16
 """Connections that stay open in quiet times."""
 
-SOON_THREADS = 16
-"""Most of them wait: for a session's row that somebody else holds."""
+SOON_THREADS = 4
+"""For what waits for nobody."""
+
+WAITING_THREADS = 16
+"""For what waits for sessions' rows that somebody else holds."""
 
 #: Every statement here is meant to go by its index, row by row. A plan that is made while a table is nearly empty reads
 #: it whole, or hashes it, and a prepared statement keeps that plan until the next ANALYZE: a worker that had started
@@ -74,6 +77,7 @@ class PostgresTransactions:
             },
         )
         self._threads = ThreadPoolExecutor(SOON_THREADS, thread_name_prefix="promptq-postgres")
+        self._waiting_threads = ThreadPoolExecutor(WAITING_THREADS, thread_name_prefix="promptq-postgres-waits")
         #: The same pool. What only reads begins no transaction, nor ends one: that took two of three round trips.
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -95,9 +99,12 @@ class PostgresTransactions:
             time.sleep(random.uniform(0, 0.01 * attempt))
         raise AssertionError
 
-    def write_soon(self, name: str, work: Callable[[Tx], T]) -> Future[T]:
-        """Run work in a transaction, in a thread; with more than `SOON_THREADS` of it at once, some waits."""
-        return self._threads.submit(self.write, name, work)
+    def write_soon(self, name: str, work: Callable[[Tx], T], *, waits: bool = False) -> Future[T]:
+        """Run work in a transaction, in a thread; with more of it at once than there are threads, some waits."""
+        try:
+            return (self._waiting_threads if waits else self._threads).submit(self.write, name, work)
+        except RuntimeError as error:
+            return failed(StoreUnavailable(f"the store is closed, or has no thread left: {error}"))
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run work that only reads, each statement over its own snapshot."""
@@ -113,6 +120,7 @@ class PostgresTransactions:
     def close(self) -> None:
         """Do what is waiting, and close the connections."""
         self._threads.shutdown()
+        self._waiting_threads.shutdown()
         self._engine.dispose()
 
 

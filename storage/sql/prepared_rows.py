@@ -6,7 +6,7 @@ third less of what each row costs the database and the driver (64 updates by key
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -17,6 +17,9 @@ from sqlalchemy.dialects import postgresql
 
 from storage.sql.prepared import Parameters, Prepared
 from storage.sql.transactions import Tx
+
+LARGEST = 16 * 1024 * 1024
+"""Characters of one JSON value of several rows."""
 
 _POSTGRES: sa.Dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
 _key = itemgetter("key_tenant", "key_id")
@@ -40,12 +43,13 @@ class Inserts:
             return
         if tx.is_sqlite:
             self._one.each(tx, rows)
-        else:
-            self._together.run(tx, {"rows": as_json(rows)})
+            return
+        for _, text in _portions(rows):
+            self._together.run(tx, {"rows": text})
 
     def all(self, tx: Tx, rows: Sequence[Parameters]) -> list[Sequence[Any]]:
         """Insert the rows, on Postgres; return what its statement returns."""
-        return self._together.all(tx, {"rows": as_json(rows)}) if rows else []
+        return [row for _, text in _portions(rows) for row in self._together.all(tx, {"rows": text})]
 
 
 class Updates:
@@ -71,9 +75,22 @@ class Updates:
                 self._one.each(tx, rows)
             return
         for tenant, group in groupby(sorted(rows, key=_key), _tenant):
-            of_tenant = list(group)
-            ids = [row["key_id"] for row in of_tenant]
-            self._together.run(tx, {"rows": as_json(of_tenant), "key_tenant": tenant, "ids": ids})
+            for portion, text in _portions(list(group)):
+                ids = [row["key_id"] for row in portion]
+                self._together.run(tx, {"rows": text, "key_tenant": tenant, "ids": ids})
+
+
+def _portions(rows: Sequence[Parameters]) -> Iterator[tuple[Sequence[Parameters], str]]:
+    """Write rows as JSON in portions that Postgres takes: it refuses values of a gigabyte, and holds several copies."""
+    if not rows:
+        return
+    text = as_json(rows)
+    if len(text) <= LARGEST or len(rows) == 1:
+        yield rows, text
+        return
+    half = len(rows) // 2
+    yield from _portions(rows[:half])
+    yield from _portions(rows[half:])
 
 
 def as_json(rows: Sequence[Parameters]) -> str:

@@ -83,8 +83,8 @@ class SqliteTransactions:
         """Hand work to the writer thread and wait until its commit is on disk."""
         return self.write_soon(name, work).result()
 
-    def write_soon(self, name: str, work: Callable[[Tx], T]) -> Future[T]:
-        """Hand work to the writer thread."""
+    def write_soon(self, name: str, work: Callable[[Tx], T], *, waits: bool = False) -> Future[T]:  # noqa: ARG002
+        """Hand work to the writer thread. Nobody waits there but for the file, which all do together."""
         item = _Work(name, work)
         with self._wake:
             if self._closing:

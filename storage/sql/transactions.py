@@ -64,8 +64,11 @@ class Transactions(Protocol):
             RowRefused: it will not take a row.
         """
 
-    def write_soon(self, name: str, work: Callable[[Tx], T]) -> Future[T]:
-        """Have `write` done, and return at once: also while the database does not answer."""
+    def write_soon(self, name: str, work: Callable[[Tx], T], *, waits: bool = False) -> Future[T]:
+        """Have `write` done, and return at once, also while the database does not answer. Never raises.
+
+        Work that may wait for what somebody else holds says so: it is not to stand in the way of the rest.
+        """
 
     def read(self, work: Callable[[Tx], T]) -> T:
         """Run work that only reads.
@@ -88,6 +91,19 @@ def translated() -> Iterator[None]:
         raise RowRefused(message) from error
     except exc.SQLAlchemyError as error:
         raise unavailable(error) from error
+
+
+def is_for_a_lock(error: BaseException) -> bool:
+    """Tell whether a transaction was given up because somebody else held for too long what one part of it wanted."""
+    cause = error.__cause__
+    return isinstance(cause, exc.DBAPIError) and getattr(cause.orig, "sqlstate", None) in {"55P03", "40P01"}
+
+
+def failed(error: BaseException) -> Future[Any]:
+    """Make a future that has failed."""
+    future: Future[Any] = Future()
+    future.set_exception(error)
+    return future
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:

@@ -14,8 +14,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from domain.errors import StoreIncompatible
-from storage.sql.transactions import Transactions, Tx
+from domain.errors import StoreIncompatible, StoreUnavailable
+from storage.sql.transactions import Transactions, Tx, failed
 
 T = TypeVar("T")
 
@@ -72,19 +72,26 @@ class CheckedTransactions:
         self._transactions = transactions
         self._file = file
         self._is_checked = False
+        #: Threads of writes that came before the look.
+        self._first: list[threading.Thread] = []
 
     def write(self, name: str, work: Callable[[Tx], T]) -> T:
         """See `Transactions.write`. Raises `StoreIncompatible` too."""
         self._check()
         return self._transactions.write(name, work)
 
-    def write_soon(self, name: str, work: Callable[[Tx], T]) -> Future[T]:
+    def write_soon(self, name: str, work: Callable[[Tx], T], *, waits: bool = False) -> Future[T]:
         """See `Transactions.write_soon`. Its future may fail with `StoreIncompatible` too."""
         if self._is_checked:
-            return self._transactions.write_soon(name, work)
+            return self._transactions.write_soon(name, work, waits=waits)
         answer: Future[T] = Future()
         answer.set_running_or_notify_cancel()
-        threading.Thread(target=self._write_into, args=(answer, name, work), name="promptq-first-write").start()
+        thread = threading.Thread(target=self._write_into, args=(answer, name, work), name="promptq-first-write")
+        self._first = [each for each in self._first if each.is_alive()] + [thread]
+        try:
+            thread.start()
+        except RuntimeError as error:
+            return failed(StoreUnavailable(f"there is no thread left: {error}"))
         return answer
 
     def _write_into(self, answer: Future[T], name: str, work: Callable[[Tx], T]) -> None:
@@ -102,6 +109,9 @@ class CheckedTransactions:
 
     def close(self) -> None:
         """See `Transactions.close`."""
+        for thread in self._first:
+            if thread.is_alive():
+                thread.join()
         self._transactions.close()
 
     def _check(self) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from domain.errors import PromptDiffers, PromptqError, SessionBusy, SessionNotFound, StoreUnavailable
+from domain.errors import BacklogFull, PromptDiffers, PromptqError, SessionBusy, SessionNotFound, StoreUnavailable
 from domain.prompts import Admission, Disposition, Prompt
 from storage.base import Store
+from storage.sql import prepared_rows
 from storage.sql.admission import Arrival, admit_together
 from storage.sql.store import SqlStore
 from storage.sql.transactions import RowRefused, Tx
@@ -137,3 +138,50 @@ def test_a_store_that_is_closed_says_so_at_once(keeper: Keeper, store: SqlStore)
     store.close()
     keeper.opened.clear()
     assert isinstance(soon(store, "ses_a", a_prompt()).exception(30), StoreUnavailable | PromptqError)
+
+
+@pytest.mark.parametrize("keeper", ["postgres"], indirect=True)
+def test_rows_that_are_too_large_for_one_statement_are_sent_in_several(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared_rows, "LARGEST", 2_000)
+    told = admit_at_once(store, [(f"ses_{number}", a_prompt(str(number) * 500)) for number in range(7)])
+    assert [each.session_created for each in told if isinstance(each, Admission)] == [True] * 7
+    worker = Worker(store)
+    for each in worker.claim():
+        worker.finish(each.job)
+    assert all(len(store.messages("default", f"ses_{number}")) == 2 for number in range(7))
+
+
+@databases
+def test_prompts_that_come_while_the_store_closes_are_kept_or_told_so(keeper: Keeper, store: SqlStore) -> None:
+    futures = [soon(store, f"ses_{number}", a_prompt()) for number in range(600)]
+    store.close()
+    keeper.opened.clear()
+    outcomes = [future.exception(30) for future in futures]
+    assert all(outcome is None or isinstance(outcome, StoreUnavailable) for outcome in outcomes)
+    again = keeper.open()
+    for number, outcome in enumerate(outcomes):
+        if outcome is None:
+            assert again.session("default", f"ses_{number}").seq == 1
+
+
+@pytest.mark.parametrize("keeper", ["postgres"], indirect=True)
+def test_a_repeat_is_recognised_though_its_session_is_held_and_the_backlog_full(keeper: Keeper) -> None:
+    store = keeper.open(backlog=1)
+    assert isinstance(store, SqlStore)
+    first = admit(store, "ses_held", message_id="msg_1")
+    holding, enough = threading.Event(), threading.Event()
+
+    def hold(tx: Tx) -> None:
+        store_queue(tx)
+        holding.set()
+        assert enough.wait(30)
+
+    store._transactions.write_soon("hold", hold, waits=True)
+    assert holding.wait(30)
+    repeats = [soon(store, "ses_held", a_prompt(message_id="msg_1")) for _ in range(5)]
+    refused = soon(store, "ses_new", a_prompt())
+    assert isinstance(refused.exception(30), BacklogFull)
+    enough.set()
+    assert {future.result(30).message.job_id for future in repeats} == {first.message.job_id}
